@@ -1,0 +1,224 @@
+//! `atrous devices`.
+
+use std::io::{self, Write};
+
+use anyhow::Result;
+use clap::Args;
+use serde::Serialize;
+
+use atrous::board::Board;
+use atrous::devices::{CpuFreq, CpuInfo, DisplayInfo, MemoryInfo, Sysfs, ThermalZone};
+use atrous::gpio::{self, ChipInfo};
+use atrous::source::v4l2::{self, CameraInfo};
+
+use super::Global;
+
+/// Arguments of `atrous devices`.
+#[derive(Debug, Args)]
+pub struct DevicesArgs {
+    /// Every line of every GPIO chip, too.
+    #[arg(long)]
+    lines: bool,
+    /// The boards this program knows, and the pins of the one it runs on.
+    #[arg(long)]
+    boards: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    board: String,
+    cpu: CpuInfo,
+    memory: MemoryInfo,
+    clocks: Vec<CpuFreq>,
+    temperatures: Vec<ThermalZone>,
+    cameras: Vec<CameraInfo>,
+    displays: Vec<DisplayInfo>,
+    gpio: Vec<ChipInfo>,
+}
+
+/// Lists what this machine has.
+pub fn run(args: &DevicesArgs, global: &Global) -> Result<()> {
+    let board = Board::detect()?;
+    let sysfs = Sysfs::default();
+    let report = Report {
+        board: board.name.clone(),
+        cpu: sysfs.cpu(),
+        memory: sysfs.memory(),
+        clocks: sysfs.governors(),
+        temperatures: sysfs.thermal(),
+        cameras: v4l2::cameras(),
+        displays: sysfs.displays(),
+        gpio: gpio::chips()?,
+    };
+    let mut out = io::stdout().lock();
+    if global.json {
+        serde_json::to_writer(&mut out, &report)?;
+        writeln!(out)?;
+        return Ok(());
+    }
+    if args.boards {
+        boards(&mut out, &board)?;
+    } else {
+        machine(&mut out, &board, &report)?;
+        cameras(&mut out, &report.cameras)?;
+        displays(&mut out, &report.displays)?;
+        chips(&mut out, &report.gpio, args.lines)?;
+    }
+    Ok(())
+}
+
+fn machine(out: &mut impl Write, board: &Board, report: &Report) -> io::Result<()> {
+    let cpu = &report.cpu;
+    let model = cpu.model.as_deref().unwrap_or("unknown processor");
+    writeln!(out, "board     {} ({})", board.title, board.name)?;
+    writeln!(out, "cpu       {model}, {}, {} cores", cpu.arch, cpu.cores)?;
+    writeln!(
+        out,
+        "          {}",
+        list(&cpu.features, "no features known")
+    )?;
+    if let Some(total) = report.memory.total_bytes {
+        let free = report.memory.available_bytes.unwrap_or_default();
+        let (total, free) = (total >> 20, free >> 20);
+        writeln!(out, "memory    {total} MiB, {free} MiB available")?;
+    }
+    for clock in &report.clocks {
+        let mhz = |v: Option<u32>| v.map_or("?".into(), |v| v.to_string());
+        writeln!(
+            out,
+            "clock     {}: {} MHz now, {} to {}, governor {}",
+            clock.policy,
+            mhz(clock.current_mhz),
+            mhz(clock.min_mhz),
+            mhz(clock.max_mhz),
+            clock.governor.as_deref().unwrap_or("unknown")
+        )?;
+    }
+    for zone in &report.temperatures {
+        if let Some(celsius) = zone.celsius {
+            writeln!(out, "heat      {}: {celsius:.1} C", zone.kind)?;
+        }
+    }
+    Ok(())
+}
+
+fn cameras(out: &mut impl Write, cameras: &[CameraInfo]) -> io::Result<()> {
+    if cameras.is_empty() {
+        writeln!(out, "cameras   none (nothing under /dev/video*)")?;
+    }
+    for camera in cameras {
+        writeln!(
+            out,
+            "camera    {}: {} ({})",
+            camera.path, camera.card, camera.driver
+        )?;
+        for link in &camera.links {
+            writeln!(out, "          {link}")?;
+        }
+        if let Some(error) = &camera.problem {
+            writeln!(out, "          {error}")?;
+        }
+        for format in &camera.formats {
+            let known = if format.readable {
+                ""
+            } else {
+                "  (not understood)"
+            };
+            writeln!(
+                out,
+                "          {} {}{known}",
+                format.fourcc, format.description
+            )?;
+            for size in &format.sizes {
+                writeln!(
+                    out,
+                    "            {} at {} fps",
+                    size.size,
+                    size.rates.join(", ")
+                )?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn displays(out: &mut impl Write, displays: &[DisplayInfo]) -> io::Result<()> {
+    if displays.is_empty() {
+        writeln!(out, "displays  none")?;
+    }
+    for display in displays {
+        let state = match display.connected {
+            Some(true) => "connected",
+            Some(false) => "no monitor",
+            None => "state unknown",
+        };
+        let mode = display
+            .modes
+            .first()
+            .map_or(String::new(), |m| format!(", {m}"));
+        writeln!(
+            out,
+            "display   {} ({}): {state}{mode}",
+            display.name, display.device
+        )?;
+    }
+    Ok(())
+}
+
+fn chips(out: &mut impl Write, chips: &[ChipInfo], lines: bool) -> io::Result<()> {
+    if chips.is_empty() {
+        writeln!(out, "gpio      none (nothing at /dev/gpiochip*)")?;
+    }
+    for chip in chips {
+        let label = chip.label.as_deref().unwrap_or("?");
+        writeln!(
+            out,
+            "gpio      {label} at {}: {} lines",
+            chip.path.display(),
+            chip.lines.len()
+        )?;
+        if let Some(error) = &chip.error {
+            writeln!(out, "          {error}")?;
+        }
+        for line in chip.lines.iter().filter(|_| lines) {
+            let name = line.name.as_deref().unwrap_or("-");
+            let user = match (&line.consumer, line.used) {
+                (Some(consumer), _) => format!(", used by {consumer}"),
+                (None, true) => ", in use".into(),
+                (None, false) => String::new(),
+            };
+            writeln!(out, "          {:3} {name}{user}", line.line)?;
+        }
+    }
+    Ok(())
+}
+
+fn boards(out: &mut impl Write, board: &Board) -> io::Result<()> {
+    for name in Board::names() {
+        writeln!(
+            out,
+            "{name}{}",
+            if name == board.name {
+                "  (this one)"
+            } else {
+                ""
+            }
+        )?;
+    }
+    for pin in &board.pins {
+        writeln!(
+            out,
+            "  pin {:2}  {:<12} {}:{}",
+            pin.header, pin.name, pin.chip, pin.line
+        )?;
+    }
+    Ok(())
+}
+
+fn list(words: &[String], none: &str) -> String {
+    if words.is_empty() {
+        none.to_owned()
+    } else {
+        words.join(" ")
+    }
+}

@@ -1,0 +1,223 @@
+//! `atrous run`.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use atrous::classes::Classes;
+use atrous::config::{CompiledRule, ConfigError, Flags, Origin, Settings, rule};
+use atrous::engine::fake::FakeSegmenter;
+use atrous::engine::tract::TractSegmenter;
+use atrous::engine::{Segmenter, Shape};
+use atrous::gpio::{self, DryEdge, DryLine, Pin};
+use atrous::model::Model;
+use atrous::pipeline::{self, Parts};
+use atrous::preprocess::Fit;
+use atrous::sink::{self, Sink, SinkOptions};
+use atrous::source::uri::SceneRequest;
+use atrous::source::{self, Pace, SourceInfo, SourceUri, scene};
+
+use super::{Global, stats_line};
+
+/// A model name that stands for the scene's own truth.
+const TRUTH: &str = "truth";
+
+/// Schemes by which a first argument is known to be a sink, not a source.
+const SINK_SCHEMES: [&str; 4] = ["null:", "terminal:", "term:", "json:"];
+
+/// Arguments of `atrous run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Source, then sinks. Sources: a picture, folder or pattern, - (a Y4M or MJPEG
+    /// stream on stdin), /dev/video0, v4l2:///dev/video0?format=mjpeg&size=640x480&fps=30,
+    /// synthetic://road?seed=1&size=640x480&fps=15. Sinks: terminal:, null:, json:, a folder
+    /// (out/), files (out/mask_%05d.png).
+    #[arg(value_name = "SOURCE] [SINK")]
+    places: Vec<String>,
+    /// Model: a built-in name (road), a model.toml, its folder, an ONNX file, or `truth` for
+    /// the drawn scene's own mask.
+    #[arg(short, long)]
+    model: Option<String>,
+    /// Stop after this many results.
+    #[arg(short = 'n', long, value_name = "N")]
+    frames: Option<u64>,
+    /// Pictures to make: mask, overlay, index, truth, frame, side (comma separated).
+    #[arg(long, value_name = "LIST")]
+    visualize: Option<String>,
+    /// Opacity of the overlay, 0 to 1.
+    #[arg(long, value_name = "SHARE")]
+    alpha: Option<f32>,
+    /// Merge regions of fewer pixels than this into their surroundings.
+    #[arg(long, value_name = "PIXELS")]
+    min_area: Option<u32>,
+    /// Run config; atrous.toml in the current folder is read if there is one.
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Board name or board file; detected if not given.
+    #[arg(long)]
+    board: Option<String>,
+    /// Print the edges of GPIO lines instead of driving them.
+    #[arg(long)]
+    dry_run_gpio: bool,
+}
+
+impl RunArgs {
+    fn flags(&self) -> Flags {
+        let is_sink = |p: &&String| SINK_SCHEMES.iter().any(|s| p.starts_with(s));
+        let source_first = self.places.first().is_some_and(|p| !is_sink(&p));
+        let (source, sinks) = self.places.split_at(usize::from(source_first));
+        Flags {
+            config: self.config.clone(),
+            source: source.first().cloned(),
+            model: self.model.clone(),
+            board: self.board.clone(),
+            sinks: sinks.to_vec(),
+            visualize: self.visualize.clone(),
+            alpha: self.alpha,
+            frames: self.frames,
+            min_area: self.min_area,
+            dry_run_gpio: self.dry_run_gpio,
+        }
+    }
+}
+
+/// Runs the pipeline until the source ends or a signal comes.
+pub fn run(args: &RunArgs, global: &Global) -> Result<()> {
+    let settings = Settings::resolve(&args.flags(), |key| std::env::var(key).ok())?;
+    let source = source::open(&settings.source.value)?;
+    let info = source.info();
+    let (segmenter, classes, fit) = open_model(&settings)?;
+    let rules = rule::compile(&settings.rules.value, &classes, &settings.board.value)?;
+    let pins = open_pins(&rules, settings.dry_run_gpio.value)?;
+    let (sinks, draws) = open_sinks(&settings, global)?;
+    log::info!("source: {}", info.description);
+    log::info!("engine: {}", segmenter.describe());
+
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // A second signal ends the process at once, should a device hang.
+        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
+            .context("cannot watch for signals")?;
+    }
+    if settings.source.origin == Origin::Default && global.chatty() {
+        eprintln!(
+            "This is a drawn street. For your own: atrous run photo.jpg out/, or atrous run \
+             /dev/video0 (`atrous devices` lists cameras). Ctrl-C ends."
+        );
+    }
+
+    let parts = Parts {
+        source,
+        segmenter,
+        fit,
+        classes,
+        rules,
+        pins,
+        sinks,
+        frames: settings.frames.value,
+        min_area: settings.min_area.value,
+    };
+    // A picture drawn in place has its own line of figures.
+    let print = global.chatty() && !(draws && std::io::stdout().is_terminal());
+    let mut last = None;
+    let counters = pipeline::run(parts, &stop, &mut |snapshot| {
+        if print && (snapshot.age.is_some() || last.as_ref() != Some(&snapshot.counters)) {
+            eprintln!("{}", stats_line::format(snapshot));
+        }
+        last = Some(snapshot.counters);
+    })?;
+    judge(&info, counters.inferred, counters.bad)
+}
+
+/// Whether a run that ended by itself was a success: every picture that was named
+/// must have become a result; of a stream, something must have.
+fn judge(info: &SourceInfo, inferred: u64, bad: u64) -> Result<()> {
+    let named = info.pace == Pace::OnDemand && info.frames.is_some();
+    if bad > 0 && (named || inferred == 0) {
+        let all = inferred + bad;
+        bail!(
+            "{bad} of {all} pictures from {} could not be read",
+            info.description
+        );
+    }
+    Ok(())
+}
+
+fn open_model(settings: &Settings) -> Result<(Box<dyn Segmenter>, Classes, Fit)> {
+    let (name, origin) = (settings.model.value.as_str(), &settings.model.origin);
+    let source = settings.source.value.as_str();
+    if name == TRUTH {
+        let SourceUri::Scene(SceneRequest { width, height, .. }) = SourceUri::parse(source)? else {
+            bail!(ConfigError::Value {
+                key: "model".into(),
+                origin: origin.to_string(),
+                reason: format!("'{TRUTH}' needs a synthetic:// source, not '{source}'"),
+            });
+        };
+        let classes = scene::classes();
+        let shape = Shape {
+            width,
+            height,
+            classes: classes.len(),
+        };
+        return Ok((Box::new(FakeSegmenter::new(shape)), classes, Fit::Stretch));
+    }
+    let model = Model::open(name)?;
+    let classes = model.manifest.classes.clone();
+    let fit = model.manifest.input.fit;
+    Ok((Box::new(TractSegmenter::new(&model)?), classes, fit))
+}
+
+fn open_pins(rules: &[CompiledRule], dry_run: bool) -> Result<Vec<Pin>> {
+    let open = |rule: &CompiledRule| match &rule.line {
+        // A rule without a pin has its state all the same: a line that tells nobody.
+        None => Ok(Pin::Dry(DryLine::new(
+            "",
+            0,
+            rule.spec.safe,
+            &rule.name,
+            |_| {},
+        ))),
+        Some(line) if dry_run => {
+            let tell = |edge: &DryEdge| eprintln!("{edge}");
+            Ok(Pin::Dry(DryLine::new(
+                &line.chip,
+                line.line,
+                rule.spec.safe,
+                &rule.name,
+                tell,
+            )))
+        }
+        Some(line) => gpio::open_line(&line.chip, line.line, rule.spec.safe, "atrous")
+            .map(Pin::Line)
+            .with_context(|| format!("rule '{}'", rule.name)),
+    };
+    rules.iter().map(open).collect()
+}
+
+/// The sinks, and whether one of them draws on the terminal.
+fn open_sinks(settings: &Settings, global: &Global) -> Result<(Vec<Box<dyn Sink>>, bool)> {
+    let mut names = settings.sinks.value.clone();
+    if global.json {
+        if settings.sinks.origin == Origin::Default {
+            names.clear();
+        }
+        if !names.iter().any(|n| n.starts_with("json:")) {
+            names.push("json:".into());
+        }
+    }
+    let options = SinkOptions {
+        visualize: settings.visualize.value.clone(),
+        alpha: settings.alpha.value,
+        colour: global.colour_stdout(),
+        ..SinkOptions::default()
+    };
+    let draws = names.iter().any(|n| n.starts_with("term"));
+    let sinks: Result<Vec<_>, _> = names.iter().map(|n| sink::open(n, &options)).collect();
+    Ok((sinks?, draws))
+}

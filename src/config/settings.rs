@@ -1,0 +1,355 @@
+//! The effective settings of a run, each with where its value came from.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::{ConfigError, DEFAULT_NAME, RuleConfig, RunConfig};
+use crate::board::Board;
+use crate::model::bundled;
+use crate::sink::Visual;
+
+/// Where a value came from, strongest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A flag or argument on the command line.
+    Flag,
+    /// An environment variable.
+    Environment(&'static str),
+    /// The run config at this path.
+    Config(PathBuf),
+    /// The board file of this name.
+    Board(String),
+    /// Built in.
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag => f.write_str("command line"),
+            Self::Environment(name) => write!(f, "environment {name}"),
+            Self::Config(path) => write!(f, "{}", path.display()),
+            Self::Board(name) => write!(f, "board {name}"),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// A value and its origin.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Setting<T> {
+    /// The effective value.
+    pub value: T,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// What the command line gave; `None` where it said nothing.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Flags {
+    /// The config file.
+    pub config: Option<PathBuf>,
+    /// Source URI or path.
+    pub source: Option<String>,
+    /// Model name or path.
+    pub model: Option<String>,
+    /// Board name or path.
+    pub board: Option<String>,
+    /// Sinks; empty where none was named.
+    pub sinks: Vec<String>,
+    /// Comma separated list of pictures to make.
+    pub visualize: Option<String>,
+    /// Opacity of the overlay.
+    pub alpha: Option<f32>,
+    /// Number of results.
+    pub frames: Option<u64>,
+    /// Smallest region kept, in pixels.
+    pub min_area: Option<u32>,
+    /// Print edges instead of driving pins.
+    pub dry_run_gpio: bool,
+}
+
+/// The effective settings of a run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Source URI or path.
+    pub source: Setting<String>,
+    /// Model name or path.
+    pub model: Setting<String>,
+    /// The board.
+    pub board: Setting<Board>,
+    /// Where results go.
+    pub sinks: Setting<Vec<String>>,
+    /// Which pictures are made.
+    pub visualize: Setting<Vec<Visual>>,
+    /// Opacity of the overlay, 0..=1.
+    pub alpha: Setting<f32>,
+    /// Stop after this many results.
+    pub frames: Setting<Option<u64>>,
+    /// Smallest region kept, in pixels.
+    pub min_area: Setting<u32>,
+    /// Print edges instead of driving pins.
+    pub dry_run_gpio: Setting<bool>,
+    /// Rules, not yet checked against a model.
+    pub rules: Setting<Vec<RuleConfig>>,
+}
+
+/// The drawn street that is segmented where no source is named.
+pub const DEFAULT_SOURCE: &str = "synthetic://road";
+
+impl Settings {
+    /// Reads the config file (the one named, or `atrous.toml` here if there is
+    /// one) and settles every value. `env` looks an environment variable up.
+    ///
+    /// # Errors
+    /// [`ConfigError`], naming the value at fault and where it came from.
+    pub fn resolve(
+        flags: &Flags,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let named = flags
+            .config
+            .clone()
+            .or_else(|| env("ATROUS_CONFIG").map(PathBuf::from));
+        let found = named.or_else(|| {
+            let usual = Path::new(DEFAULT_NAME);
+            usual.is_file().then(|| usual.to_owned())
+        });
+        let config = match &found {
+            Some(path) => RunConfig::load(path)?,
+            None => RunConfig::default(),
+        };
+        let layers = Layers {
+            env: &env,
+            path: found.unwrap_or_default(),
+        };
+
+        let board = layers.text(flags.board.clone(), "ATROUS_BOARD", config.board, || {
+            "auto".into()
+        });
+        let board = find_board(board)?;
+
+        let settings = Self {
+            source: layers.text(flags.source.clone(), "ATROUS_SOURCE", config.source, || {
+                DEFAULT_SOURCE.into()
+            }),
+            model: layers.text(flags.model.clone(), "ATROUS_MODEL", config.model, || {
+                bundled::NAMES.first().copied().unwrap_or_default().into()
+            }),
+            board,
+            sinks: layers.plain(
+                (!flags.sinks.is_empty()).then(|| flags.sinks.clone()),
+                config.sinks,
+                vec!["terminal:".into()],
+            ),
+            visualize: visualize(&layers, flags, config.visualize)?,
+            alpha: layers.plain(flags.alpha, config.alpha, 0.5),
+            frames: layers.plain(flags.frames.map(Some), config.frames.map(Some), None),
+            min_area: layers.plain(flags.min_area, config.min_area, 0),
+            dry_run_gpio: layers.plain(
+                flags.dry_run_gpio.then_some(true),
+                config.dry_run_gpio,
+                false,
+            ),
+            rules: layers.plain(
+                None,
+                (!config.rules.is_empty()).then_some(config.rules),
+                Vec::new(),
+            ),
+        };
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let fail = |key: &str, origin: &Origin, reason: &str| {
+            Err(ConfigError::Value {
+                key: key.into(),
+                origin: origin.to_string(),
+                reason: reason.into(),
+            })
+        };
+        if !(0.0..=1.0).contains(&self.alpha.value) {
+            return fail("alpha", &self.alpha.origin, "must be in 0..=1");
+        }
+        if self.frames.value == Some(0) {
+            return fail("frames", &self.frames.origin, "must be 1 or more");
+        }
+        if self.sinks.value.is_empty() {
+            return fail(
+                "sinks",
+                &self.sinks.origin,
+                "the list is empty; use null: for none",
+            );
+        }
+        if self.model.value.is_empty() {
+            return fail(
+                "model",
+                &self.model.origin,
+                "this build has no built-in model; name one with --model PATH",
+            );
+        }
+        Ok(())
+    }
+}
+
+/// The places a value may come from besides the command line.
+struct Layers<'a> {
+    env: &'a dyn Fn(&str) -> Option<String>,
+    path: PathBuf,
+}
+
+impl Layers<'_> {
+    fn text(
+        &self,
+        flag: Option<String>,
+        variable: &'static str,
+        config: Option<String>,
+        default: impl FnOnce() -> String,
+    ) -> Setting<String> {
+        if let Some(value) = flag {
+            return Setting {
+                value,
+                origin: Origin::Flag,
+            };
+        }
+        if let Some(value) = (self.env)(variable).filter(|v| !v.is_empty()) {
+            return Setting {
+                value,
+                origin: Origin::Environment(variable),
+            };
+        }
+        match config {
+            Some(value) => Setting {
+                value,
+                origin: Origin::Config(self.path.clone()),
+            },
+            None => Setting {
+                value: default(),
+                origin: Origin::Default,
+            },
+        }
+    }
+
+    fn plain<T>(&self, flag: Option<T>, config: Option<T>, default: T) -> Setting<T> {
+        match (flag, config) {
+            (Some(value), _) => Setting {
+                value,
+                origin: Origin::Flag,
+            },
+            (None, Some(value)) => Setting {
+                value,
+                origin: Origin::Config(self.path.clone()),
+            },
+            (None, None) => Setting {
+                value: default,
+                origin: Origin::Default,
+            },
+        }
+    }
+}
+
+fn find_board(name: Setting<String>) -> Result<Setting<Board>, ConfigError> {
+    let origin = name.origin;
+    let board = match name.value.as_str() {
+        "auto" => Board::detect(),
+        path if path.contains('/') || path.ends_with(".toml") => Board::load(Path::new(path)),
+        known => Board::by_name(known),
+    };
+    let board = board.map_err(|e| ConfigError::Value {
+        key: "board".into(),
+        origin: origin.to_string(),
+        reason: e.to_string(),
+    })?;
+    Ok(Setting {
+        value: board,
+        origin,
+    })
+}
+
+fn visualize(
+    layers: &Layers<'_>,
+    flags: &Flags,
+    config: Option<Vec<String>>,
+) -> Result<Setting<Vec<Visual>>, ConfigError> {
+    let text = layers.plain(
+        flags.visualize.clone(),
+        config.map(|list| list.join(",")),
+        "overlay".to_owned(),
+    );
+    let value = Visual::parse_list(&text.value).map_err(|e| ConfigError::Value {
+        key: "visualize".into(),
+        origin: text.origin.to_string(),
+        reason: e.to_string(),
+    })?;
+    Ok(Setting {
+        value,
+        origin: text.origin,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(flags: &Flags, env: &[(&str, &str)]) -> Result<Settings, ConfigError> {
+        Settings::resolve(flags, |key| {
+            env.iter()
+                .find(|(k, _)| *k == key)
+                .map(|(_, v)| (*v).to_owned())
+        })
+    }
+
+    #[test]
+    fn the_strongest_layer_wins_and_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.toml");
+        std::fs::write(
+            &path,
+            "source = \"a.png\"\nmodel = \"m.onnx\"\nalpha = 0.25\n",
+        )
+        .unwrap();
+        let mut flags = Flags {
+            config: Some(path.clone()),
+            ..Flags::default()
+        };
+
+        let settings = resolve(&flags, &[]).unwrap();
+        assert_eq!(settings.source.value, "a.png");
+        assert_eq!(settings.source.origin, Origin::Config(path));
+        assert_eq!(settings.alpha.value, 0.25);
+        assert_eq!(settings.frames.origin, Origin::Default);
+
+        let settings = resolve(&flags, &[("ATROUS_SOURCE", "b.png")]).unwrap();
+        assert_eq!(settings.source.value, "b.png");
+        assert_eq!(settings.source.origin, Origin::Environment("ATROUS_SOURCE"));
+
+        flags.source = Some("c.png".into());
+        let settings = resolve(&flags, &[("ATROUS_SOURCE", "b.png")]).unwrap();
+        assert_eq!(settings.source.value, "c.png");
+        assert_eq!(settings.source.origin, Origin::Flag);
+    }
+
+    #[test]
+    fn bad_values_name_the_key_and_the_origin() {
+        let flags = Flags {
+            alpha: Some(1.5),
+            ..Flags::default()
+        };
+        let text = resolve(&flags, &[]).unwrap_err().to_string();
+        assert!(
+            text.contains("alpha") && text.contains("command line"),
+            "{text}"
+        );
+        let flags = Flags {
+            board: Some("toaster".into()),
+            ..Flags::default()
+        };
+        assert!(
+            resolve(&flags, &[])
+                .unwrap_err()
+                .to_string()
+                .contains("toaster")
+        );
+    }
+}

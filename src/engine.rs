@@ -1,0 +1,90 @@
+//! Running a model: RGB in at the model's size, labels or logits out.
+
+use thiserror::Error;
+
+use crate::mask::Mask;
+
+pub mod fake;
+pub mod tract;
+
+/// Class scores at the model's own output resolution.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Logits {
+    /// Width in cells; at most the model's input width.
+    pub width: u32,
+    /// Height in cells.
+    pub height: u32,
+    /// Number of classes.
+    pub classes: usize,
+    /// Scores in the order row, column, class (NHWC without N).
+    pub values: Vec<f32>,
+}
+
+/// The fixed shape of a model's work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// Input (and mask) width in pixels.
+    pub width: u32,
+    /// Input (and mask) height in pixels.
+    pub height: u32,
+    /// Number of classes: every label is below it.
+    pub classes: usize,
+}
+
+/// A model that is ready to run.
+pub trait Segmenter: Send {
+    /// The shapes this segmenter works with.
+    fn shape(&self) -> Shape;
+
+    /// Labels every pixel of one picture.
+    ///
+    /// `rgb` holds `height * width * 3` bytes, row-major, red first, in 0..=255;
+    /// normalization happens inside. `labels` is resized to the model's size.
+    ///
+    /// # Errors
+    /// [`EngineError::Input`] where `rgb` has another length; `labels` is then
+    /// untouched.
+    fn segment(&mut self, rgb: &[u8], labels: &mut Mask) -> Result<(), EngineError>;
+
+    /// Scores instead of labels, at the model's output resolution.
+    ///
+    /// # Errors
+    /// As [`segment`](Self::segment), and [`EngineError::NoLogits`] where the
+    /// model gives labels only.
+    fn logits(&mut self, rgb: &[u8], logits: &mut Logits) -> Result<(), EngineError>;
+
+    /// Which engine this is and how it runs, for logs.
+    fn describe(&self) -> String;
+
+    /// The true mask of the next picture, where the source knows it. Models
+    /// ignore it; the fake gives it back.
+    fn hint(&mut self, _truth: &Mask) {}
+}
+
+/// Why a picture could not be segmented.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The picture has another size than the model.
+    #[error("the model takes {expected} bytes of RGB, got {got}")]
+    Input {
+        /// Bytes the model wants.
+        expected: usize,
+        /// Bytes it was given.
+        got: usize,
+    },
+    /// The model ends in labels.
+    #[error("model '{model}' gives labels only; ask for labels, or use a model with logits")]
+    NoLogits {
+        /// The model's name.
+        model: String,
+    },
+    /// The engine failed while running.
+    #[error("model '{model}' failed to run: {reason}")]
+    Run {
+        /// The model's name.
+        model: String,
+        /// The engine's own message.
+        reason: String,
+    },
+}

@@ -1,0 +1,345 @@
+//! The model in stock tract, on the CPU: the reference for every other engine.
+
+use std::sync::Arc;
+
+use tract_onnx::prelude::*;
+
+use super::{EngineError, Logits, Segmenter, Shape};
+use crate::guard;
+use crate::mask::Mask;
+use crate::model::manifest::{Channels, InputType, Layout, Manifest, OutputKind};
+use crate::model::{Graph, Model, ModelError};
+use crate::postprocess::upsample::UpsampleArgmax;
+
+/// A model imported and optimized by tract.
+pub struct TractSegmenter {
+    name: String,
+    shape: Shape,
+    plan: Arc<TypedSimplePlan>,
+    scale: InputScale,
+    output: OutputReader,
+    logits: Logits,
+    upsample: UpsampleArgmax,
+}
+
+impl TractSegmenter {
+    /// Imports a model and checks that its tensors are what the manifest says.
+    ///
+    /// # Errors
+    /// [`ModelError::Graph`], naming the node or tensor at fault.
+    pub fn new(model: &Model) -> Result<Self, ModelError> {
+        let fail = |reason: String| ModelError::Graph {
+            path: model.origin.clone(),
+            reason,
+        };
+        let manifest = &model.manifest;
+        let graph = Graph::parse(&model.onnx, &model.origin)?;
+        let plan = contained(|| import(&graph, manifest))
+            .map_err(|reason| fail(format!("cannot be imported: {reason}")))?;
+        let output = OutputReader::new(&plan, manifest).map_err(fail)?;
+        let shape = Shape {
+            width: manifest.input.width,
+            height: manifest.input.height,
+            classes: manifest.classes.len(),
+        };
+        let upsample = UpsampleArgmax::new(
+            manifest.output.upsample,
+            output.cells,
+            shape.classes,
+            (shape.width, shape.height),
+        );
+        Ok(Self {
+            name: manifest.name.clone(),
+            shape,
+            plan,
+            scale: InputScale::new(manifest),
+            output,
+            logits: Logits::default(),
+            upsample,
+        })
+    }
+
+    fn run(&mut self, rgb: &[u8]) -> Result<TValue, EngineError> {
+        let expected = self.shape.width as usize * self.shape.height as usize * 3;
+        if rgb.len() != expected {
+            return Err(EngineError::Input {
+                expected,
+                got: rgb.len(),
+            });
+        }
+        let run = || {
+            let input = self.scale.tensor(rgb).map_err(|e| flat(&e))?;
+            let outputs = self.plan.run(tvec!(input.into())).map_err(|e| flat(&e))?;
+            outputs
+                .into_iter()
+                .next()
+                .ok_or_else(|| "it gave no output".to_owned())
+        };
+        contained(run).map_err(|reason| EngineError::Run {
+            model: self.name.clone(),
+            reason,
+        })
+    }
+}
+
+impl Segmenter for TractSegmenter {
+    fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    fn segment(&mut self, rgb: &[u8], labels: &mut Mask) -> Result<(), EngineError> {
+        let value = self.run(rgb)?;
+        let fail = |reason| EngineError::Run {
+            model: self.name.clone(),
+            reason,
+        };
+        labels.resize(self.shape.width, self.shape.height);
+        match self.output.kind {
+            OutputKind::Logits => {
+                self.output
+                    .read_logits(&value, &mut self.logits)
+                    .map_err(fail)?;
+                self.upsample.run(&self.logits, labels);
+                Ok(())
+            }
+            OutputKind::Labels => {
+                read_labels(&value, self.shape.classes, &mut labels.labels).map_err(fail)
+            }
+        }
+    }
+
+    fn logits(&mut self, rgb: &[u8], logits: &mut Logits) -> Result<(), EngineError> {
+        if self.output.kind == OutputKind::Labels {
+            return Err(EngineError::NoLogits {
+                model: self.name.clone(),
+            });
+        }
+        let value = self.run(rgb)?;
+        let fail = |reason| EngineError::Run {
+            model: self.name.clone(),
+            reason,
+        };
+        self.output.read_logits(&value, logits).map_err(fail)
+    }
+
+    fn describe(&self) -> String {
+        let Shape { width, height, .. } = self.shape;
+        format!("tract on the CPU, one thread, {width}x{height}")
+    }
+}
+
+/// Runs `work`; a panic inside tract becomes an error, because a model file is
+/// input, and bad input gets a message.
+fn contained<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    guard::contain(work).unwrap_or_else(|panic| Err(format!("tract gave up: {panic}")))
+}
+
+/// An error with its causes, in one line.
+fn flat(error: &TractError) -> String {
+    let mut parts: Vec<String> = error.chain().map(ToString::to_string).collect();
+    parts.dedup();
+    parts.join(": ")
+}
+
+fn import(graph: &Graph, manifest: &Manifest) -> Result<Arc<TypedSimplePlan>, String> {
+    let input = &manifest.input;
+    let (h, w) = (input.height as usize, input.width as usize);
+    let shape = match input.layout {
+        Layout::Nchw => [1, 3, h, w],
+        Layout::Nhwc => [1, h, w, 3],
+    };
+    let element = match input.dtype {
+        InputType::F32 => f32::datum_type(),
+        InputType::U8 => u8::datum_type(),
+    };
+    let build = || -> TractResult<Arc<TypedSimplePlan>> {
+        let parsed = tract_onnx::onnx().parse(graph.proto(), None)?;
+        let mut model = parsed.model;
+        if model.input_outlets()?.len() != 1 {
+            let count = model.input_outlets()?.len();
+            return Err(TractError::msg(format!("it has {count} inputs, not one")));
+        }
+        model.set_input_fact(0, InferenceFact::dt_shape(element, shape))?;
+        let model = model.into_typed()?.into_optimized()?;
+        TypedSimplePlan::new(model)
+    };
+    build().map_err(|e| flat(&e))
+}
+
+/// Bytes to the input tensor's values.
+struct InputScale {
+    layout: Layout,
+    dtype: InputType,
+    width: usize,
+    height: usize,
+    /// For each of the model's channels the byte of the pixel it comes from.
+    order: [usize; 3],
+    /// For each of the model's channels the value of every byte.
+    tables: Box<[[f32; 256]; 3]>,
+}
+
+impl InputScale {
+    fn new(manifest: &Manifest) -> Self {
+        let input = &manifest.input;
+        let mut tables = Box::new([[0.0; 256]; 3]);
+        for (channel, table) in tables.iter_mut().enumerate() {
+            for (byte, value) in table.iter_mut().enumerate() {
+                *value = (byte as f32 - input.mean[channel]) / input.std[channel];
+            }
+        }
+        Self {
+            layout: input.layout,
+            dtype: input.dtype,
+            width: input.width as usize,
+            height: input.height as usize,
+            order: match input.channels {
+                Channels::Rgb => [0, 1, 2],
+                Channels::Bgr => [2, 1, 0],
+            },
+            tables,
+        }
+    }
+
+    fn tensor(&self, rgb: &[u8]) -> TractResult<Tensor> {
+        match self.dtype {
+            InputType::F32 => {
+                let mut values = vec![0.0; rgb.len()];
+                self.spread(rgb, &mut values, |channel, byte| {
+                    self.tables[channel][usize::from(byte)]
+                });
+                Tensor::from_shape(&self.tensor_shape(), &values)
+            }
+            InputType::U8 => {
+                let mut values = vec![0; rgb.len()];
+                self.spread(rgb, &mut values, |_, byte| byte);
+                Tensor::from_shape(&self.tensor_shape(), &values)
+            }
+        }
+    }
+
+    fn tensor_shape(&self) -> [usize; 4] {
+        match self.layout {
+            Layout::Nchw => [1, 3, self.height, self.width],
+            Layout::Nhwc => [1, self.height, self.width, 3],
+        }
+    }
+
+    /// Writes every pixel's channels where the layout wants them.
+    fn spread<T>(&self, rgb: &[u8], values: &mut [T], convert: impl Fn(usize, u8) -> T) {
+        let plane = self.width * self.height;
+        for (i, pixel) in rgb.chunks_exact(3).enumerate() {
+            for channel in 0..3 {
+                let at = match self.layout {
+                    Layout::Nchw => channel * plane + i,
+                    Layout::Nhwc => i * 3 + channel,
+                };
+                values[at] = convert(channel, pixel[self.order[channel]]);
+            }
+        }
+    }
+}
+
+/// How the output tensor is read.
+struct OutputReader {
+    kind: OutputKind,
+    layout: Layout,
+    /// Width and height of the logits.
+    cells: (u32, u32),
+    classes: usize,
+}
+
+impl OutputReader {
+    fn new(plan: &TypedSimplePlan, manifest: &Manifest) -> Result<Self, String> {
+        let fact = plan.model().output_fact(0).map_err(|e| flat(&e))?;
+        let shape = fact
+            .shape
+            .as_concrete()
+            .ok_or("its output has no fixed shape")?;
+        let classes = manifest.classes.len();
+        let (kind, layout) = (manifest.output.kind, manifest.output.layout);
+        let input = (manifest.input.width, manifest.input.height);
+        let side = |v: usize| u32::try_from(v).unwrap_or(u32::MAX);
+        let cells = match kind {
+            OutputKind::Labels => {
+                let sides: Vec<usize> = shape.iter().copied().filter(|&s| s != 1).collect();
+                let wanted: Vec<usize> = [input.1 as usize, input.0 as usize]
+                    .into_iter()
+                    .filter(|&s| s != 1)
+                    .collect();
+                if sides != wanted {
+                    return Err(format!(
+                        "its output is {shape:?}, but labels must be {}x{} (height x width)",
+                        input.1, input.0
+                    ));
+                }
+                input
+            }
+            OutputKind::Logits => {
+                let (c, h, w) = match (layout, shape) {
+                    (Layout::Nchw, &[1, c, h, w]) | (Layout::Nhwc, &[1, h, w, c]) => (c, h, w),
+                    _ => return Err(format!("its output is {shape:?}, not four axes of batch 1")),
+                };
+                if c != classes {
+                    return Err(format!(
+                        "its output {shape:?} has {c} classes, but the manifest names {classes}"
+                    ));
+                }
+                if h == 0 || w == 0 {
+                    return Err(format!("its output {shape:?} is empty"));
+                }
+                (side(w), side(h))
+            }
+        };
+        Ok(Self {
+            kind,
+            layout,
+            cells,
+            classes,
+        })
+    }
+
+    fn read_logits(&self, value: &TValue, logits: &mut Logits) -> Result<(), String> {
+        let cast = value.cast_to::<f32>().map_err(|e| flat(&e))?;
+        let plain = cast.try_as_plain_ram().map_err(|e| flat(&e))?;
+        let values = plain.as_slice::<f32>().map_err(|e| flat(&e))?;
+        (logits.width, logits.height) = self.cells;
+        logits.classes = self.classes;
+        let plane = self.cells.0 as usize * self.cells.1 as usize;
+        logits.values.resize(plane * self.classes, 0.0);
+        if values.len() != logits.values.len() {
+            return Err(format!("its output has {} values", values.len()));
+        }
+        match self.layout {
+            Layout::Nhwc => logits.values.copy_from_slice(values),
+            Layout::Nchw => {
+                for (class, scores) in values.chunks_exact(plane).enumerate() {
+                    let cells = logits.values.iter_mut().skip(class).step_by(self.classes);
+                    for (cell, score) in cells.zip(scores) {
+                        *cell = *score;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read_labels(value: &TValue, classes: usize, labels: &mut [u8]) -> Result<(), String> {
+    let cast = value.cast_to::<i64>().map_err(|e| flat(&e))?;
+    let plain = cast.try_as_plain_ram().map_err(|e| flat(&e))?;
+    let values = plain.as_slice::<i64>().map_err(|e| flat(&e))?;
+    if values.len() != labels.len() {
+        return Err(format!("its output has {} labels", values.len()));
+    }
+    for (label, &value) in labels.iter_mut().zip(values) {
+        *label = match u8::try_from(value) {
+            Ok(v) if usize::from(v) < classes => v,
+            _ => {
+                return Err(format!(
+                    "it gave label {value}, but the manifest names {classes} classes"
+                ));
+            }
+        };
+    }
+    Ok(())
+}

@@ -1,0 +1,27 @@
+//! atrous carries a camera frame to a decision: a frame comes in, a segmentation
+//! model labels every pixel, and masks, numbers and GPIO edges come out.
+//!
+//! The modules follow the data: [`source`] → [`preprocess`] → [`engine`] →
+//! [`postprocess`] → [`trigger`] and [`sink`], joined by [`pipeline`].
+//! ARCHITECTURE.md tells the invariants that hold between them.
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod board;
+pub mod classes;
+pub mod clock;
+pub mod config;
+pub mod devices;
+pub mod engine;
+pub mod frame;
+pub mod gpio;
+pub mod guard;
+pub mod mask;
+pub mod model;
+pub mod pipeline;
+pub mod postprocess;
+pub mod preprocess;
+pub mod sink;
+pub mod source;
+pub mod synthetic;
+pub mod trigger;

@@ -1,0 +1,244 @@
+//! A model: an ONNX file and the manifest that says how to feed and read it.
+//!
+//! [`Model::open`] takes the name of a model built into the binary, a
+//! `model.toml`, a folder that holds one, or a bare ONNX file.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+pub mod bundled;
+pub mod graph;
+pub mod manifest;
+
+pub use graph::{Graph, GraphSummary};
+pub use manifest::Manifest;
+
+/// Largest model file that is read, in bytes.
+pub const MAX_FILE_BYTES: u64 = 1 << 30;
+
+/// The name of a manifest inside a model's folder.
+pub const MANIFEST_NAME: &str = "model.toml";
+
+/// A model's bytes with the manifest that belongs to them.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// How to feed the model and read its output.
+    pub manifest: Manifest,
+    /// The ONNX protobuf.
+    pub onnx: Cow<'static, [u8]>,
+    /// Where it came from, for messages: a path, or `built-in road`.
+    pub origin: String,
+}
+
+/// Why a model was rejected. The program exits with code 4.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// A file could not be read.
+    #[error("model '{path}': {reason}")]
+    Read {
+        /// The file.
+        path: String,
+        /// The cause and what to try.
+        reason: String,
+    },
+    /// The manifest is not valid.
+    #[error("manifest '{path}': {reason}")]
+    Manifest {
+        /// The manifest file.
+        path: String,
+        /// What is wrong, with line and column where known.
+        reason: String,
+    },
+    /// The file is not the one the manifest was written for.
+    #[error(
+        "model '{path}': its SHA-256 is {got}, but the manifest says {expected}; \
+         the file was changed or is incomplete: fetch it again, or correct the manifest"
+    )]
+    Digest {
+        /// The model file.
+        path: String,
+        /// What the manifest says.
+        expected: String,
+        /// What the file has.
+        got: String,
+    },
+    /// The file is not an ONNX model that can be used.
+    #[error("model '{path}': {reason}")]
+    Graph {
+        /// The model file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl Model {
+    /// Opens a model by built-in name, manifest, folder or ONNX file, and checks
+    /// the file against the manifest's SHA-256.
+    ///
+    /// A bare ONNX file takes the `model.toml` or `STEM.toml` beside it if that
+    /// names the file; else its manifest is derived from the graph
+    /// (see [`Manifest::derived`]).
+    ///
+    /// # Errors
+    /// [`ModelError`], naming the file at fault.
+    pub fn open(spec: &str) -> Result<Self, ModelError> {
+        if let Some(model) = bundled::find(spec) {
+            return model;
+        }
+        let path = Path::new(spec);
+        if path.is_dir() {
+            return Self::from_manifest(&path.join(MANIFEST_NAME));
+        }
+        match path.extension().and_then(|e| e.to_str()) {
+            Some("toml") => Self::from_manifest(path),
+            _ => Self::from_onnx(path),
+        }
+    }
+
+    /// Opens the ONNX file that a manifest names.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn from_manifest(path: &Path) -> Result<Self, ModelError> {
+        let text = read(path).and_then(|bytes| {
+            String::from_utf8(bytes).map_err(|_| ModelError::Manifest {
+                path: path.display().to_string(),
+                reason: "not a text file; a manifest is TOML in UTF-8".into(),
+            })
+        })?;
+        let manifest = Manifest::parse(&text, &path.display().to_string())?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let file = folder.join(&manifest.file);
+        let onnx = read(&file)?;
+        Self::checked(manifest, onnx.into(), file.display().to_string())
+    }
+
+    fn from_onnx(path: &Path) -> Result<Self, ModelError> {
+        let onnx = read(path)?;
+        let name = path.display().to_string();
+        for beside in [
+            path.with_file_name(MANIFEST_NAME),
+            path.with_extension("toml"),
+        ] {
+            if names_file(&beside, path) {
+                return Self::from_manifest(&beside);
+            }
+        }
+        let graph = Graph::parse(&onnx, &name)?;
+        let manifest = Manifest::derived(&graph.summary(), path, &sha256_hex(&onnx))?;
+        log::info!(
+            "{name}: no manifest beside it, so its input scaling and class names are assumed"
+        );
+        Self::checked(manifest, onnx.into(), name)
+    }
+
+    /// Joins a manifest with the bytes it was written for.
+    ///
+    /// # Errors
+    /// [`ModelError::Digest`] where they do not belong together.
+    pub fn checked(
+        manifest: Manifest,
+        onnx: Cow<'static, [u8]>,
+        origin: String,
+    ) -> Result<Self, ModelError> {
+        let got = sha256_hex(&onnx);
+        if !got.eq_ignore_ascii_case(&manifest.sha256) {
+            return Err(ModelError::Digest {
+                path: origin,
+                expected: manifest.sha256,
+                got,
+            });
+        }
+        Ok(Self {
+            manifest,
+            onnx,
+            origin,
+        })
+    }
+}
+
+/// Whether `manifest` can be read and its `file` is the model at `onnx`.
+fn names_file(manifest: &Path, onnx: &Path) -> bool {
+    let Ok(text) = std::fs::read_to_string(manifest) else {
+        return false;
+    };
+    let Ok(table) = text.parse::<toml::Table>() else {
+        return false;
+    };
+    let file = table
+        .get("file")
+        .and_then(|v| v.as_str())
+        .map(PathBuf::from);
+    file.is_some_and(|f| f.file_name() == onnx.file_name())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
+    let fail = |reason: String| ModelError::Read {
+        path: path.display().to_string(),
+        reason,
+    };
+    let size = std::fs::metadata(path).map_err(|e| fail(read_reason(&e)))?;
+    if size.is_dir() {
+        return Err(fail("is a folder".into()));
+    }
+    if size.len() > MAX_FILE_BYTES {
+        return Err(fail(format!(
+            "is {} MiB large; at most {} MiB are read",
+            size.len() >> 20,
+            MAX_FILE_BYTES >> 20
+        )));
+    }
+    std::fs::read(path).map_err(|e| fail(read_reason(&e)))
+}
+
+fn read_reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => format!(
+            "no such file; give a manifest ({MANIFEST_NAME}), its folder, an .onnx file{}",
+            if bundled::NAMES.is_empty() {
+                String::new()
+            } else {
+                format!(", or a built-in model: {}", bundled::NAMES.join(", "))
+            }
+        ),
+        std::io::ErrorKind::PermissionDenied => "no permission to read it".into(),
+        _ => error.to_string(),
+    }
+}
+
+/// The SHA-256 of some bytes as 64 lower-case hex digits.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    let mut hex = String::with_capacity(64);
+    for byte in Sha256::digest(bytes) {
+        // Writing to a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sha256_of_abc_is_the_published_one() {
+        // FIPS 180-2, appendix B.1.
+        let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(sha256_hex(b"abc"), expected);
+    }
+
+    #[test]
+    fn a_missing_model_names_the_file_and_the_forms() {
+        let error = Model::open("no/such.onnx").unwrap_err().to_string();
+        assert!(
+            error.contains("no/such.onnx") && error.contains("model.toml"),
+            "{error}"
+        );
+    }
+}

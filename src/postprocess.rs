@@ -1,0 +1,7 @@
+//! From labels or logits to what people and rules look at.
+
+pub mod components;
+pub mod coverage;
+pub mod overlay;
+pub mod region;
+pub mod upsample;

@@ -1,0 +1,66 @@
+//! How much of a picture each class covers.
+
+use crate::mask::Mask;
+
+/// Writes the share of each of `classes` classes in the whole mask, 0..=1, in
+/// label order. `out` is resized.
+///
+/// Pixels are counted exactly; a label of `classes` or more counts as a pixel
+/// of no class. A mask without pixels has shares of 0.
+pub fn shares(mask: &Mask, classes: usize, out: &mut Vec<f32>) {
+    let counts = count(&mask.labels);
+    let total = (mask.labels.len() as f64).max(1.0);
+    out.clear();
+    out.extend(
+        counts
+            .iter()
+            .take(classes)
+            .map(|&count| (count as f64 / total) as f32),
+    );
+    out.resize(classes, 0.0);
+}
+
+/// The number of pixels of each label.
+fn count(labels: &[u8]) -> [u64; 256] {
+    // Four tables: neighbouring pixels mostly agree, and a count that was just
+    // written would have to be waited for.
+    let mut tables = [[0u64; 256]; 4];
+    let (quads, rest) = labels.as_chunks::<4>();
+    for quad in quads {
+        for (table, &label) in tables.iter_mut().zip(quad) {
+            table[usize::from(label)] += 1;
+        }
+    }
+    for &label in rest {
+        tables[0][usize::from(label)] += 1;
+    }
+    std::array::from_fn(|label| tables.iter().map(|table| table[label]).sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_empty_mask_covers_nothing() {
+        let mut out = vec![1.0; 5];
+        shares(&Mask::default(), 2, &mut out);
+        assert_eq!(out, [0.0, 0.0]);
+    }
+
+    proptest! {
+        #[test]
+        fn counts_are_exact(labels in prop::collection::vec(0u8..6, 1..200), classes in 1usize..8) {
+            let mask = Mask { width: labels.len() as u32, height: 1, labels };
+            let mut out = Vec::new();
+            shares(&mask, classes, &mut out);
+            prop_assert_eq!(out.len(), classes);
+            for (class, share) in out.iter().enumerate() {
+                let count = mask.labels.iter().filter(|&&l| usize::from(l) == class).count();
+                prop_assert_eq!(*share, (count as f64 / mask.labels.len() as f64) as f32);
+            }
+        }
+    }
+}

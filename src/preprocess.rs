@@ -1,0 +1,249 @@
+//! From a frame as it came to RGB at the model's size, and the way back.
+//!
+//! [`Preprocessor`] joins the steps: [`colour`] or [`mjpeg`] make RGB of the
+//! frame, [`placement`] says where the picture lies in the model's input, and
+//! [`resize`] puts it there. All arithmetic on pixels is integer, so every CPU
+//! feeds the model the same bytes for the same uncompressed frame.
+
+use thiserror::Error;
+
+use crate::frame::{Frame, MAX_PIXELS, MAX_SIDE, PixelFormat, size_is_allowed};
+
+pub mod colour;
+pub mod mjpeg;
+pub mod placement;
+pub mod resize;
+
+pub use placement::{Fit, Placement};
+
+/// Why a frame could not be converted. It concerns this frame only.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PreprocessError {
+    /// The frame holds fewer bytes than its header says.
+    #[error("frame {sequence}: {width}x{height} needs {needed} bytes, only {got} came")]
+    Short {
+        /// The frame's sequence number.
+        sequence: u64,
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+        /// Bytes the format needs.
+        needed: usize,
+        /// Bytes present.
+        got: usize,
+    },
+    /// The frame's JPEG data cannot be decoded.
+    #[error("frame {sequence}: {reason}")]
+    Jpeg {
+        /// The frame's sequence number.
+        sequence: u64,
+        /// The decoder's message.
+        reason: String,
+    },
+    /// The frame's size or stride makes no sense.
+    #[error("frame {sequence}: {reason}")]
+    Geometry {
+        /// The frame's sequence number.
+        sequence: u64,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// One frame, ready for the model.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Prepared<'a> {
+    /// The picture at its own size: `height * width * 3` bytes, row-major, red
+    /// first.
+    pub source_rgb: &'a [u8],
+    /// Width of the picture in pixels. For JPEG it is what the picture says.
+    pub width: u32,
+    /// Height of the picture in pixels.
+    pub height: u32,
+    /// The model's input: as `source_rgb`, at the model's size.
+    pub model_rgb: &'a [u8],
+    /// Where the picture lies in the model's input.
+    pub placement: Placement,
+}
+
+/// Turns frames into the model's input. Its buffers are reused: while sizes
+/// repeat, uncompressed frames cost no allocation.
+#[derive(Debug)]
+pub struct Preprocessor {
+    model: (u32, u32),
+    fit: Fit,
+    pad: [u8; 3],
+    decoder: mjpeg::Decoder,
+    source: Vec<u8>,
+    resizer: resize::Resizer,
+    input: Vec<u8>,
+    /// The placement whose padding `input` holds.
+    padded: Option<Placement>,
+}
+
+impl Preprocessor {
+    /// For a model input of `model` (width, height) pixels. `pad` is the colour
+    /// (red, green, blue) of the bars that [`Fit::Letterbox`] leaves.
+    pub fn new(model: (u32, u32), fit: Fit, pad: [u8; 3]) -> Self {
+        Self {
+            model,
+            fit,
+            pad,
+            decoder: mjpeg::Decoder::default(),
+            source: Vec::new(),
+            resizer: resize::Resizer::default(),
+            input: Vec::new(),
+            padded: None,
+        }
+    }
+
+    /// Converts one frame.
+    ///
+    /// An RGB frame without padding between rows is used as it lies; so is a
+    /// picture that has the model's size.
+    ///
+    /// # Errors
+    /// [`PreprocessError`] where the frame contradicts itself or cannot be
+    /// decoded. The next frame may be converted all the same.
+    pub fn run<'a>(&'a mut self, frame: &'a Frame) -> Result<Prepared<'a>, PreprocessError> {
+        let (source_rgb, (width, height)): (&[u8], _) = if frame.format == PixelFormat::Mjpeg {
+            let size = self.decoder.decode(frame, &mut self.source)?;
+            (&self.source, size)
+        } else {
+            check_size(frame.sequence, frame.width, frame.height)?;
+            let size = (frame.width, frame.height);
+            match colour::tight_rgb(frame)? {
+                Some(rgb) => (rgb, size),
+                None => {
+                    colour::to_rgb(frame, &mut self.source)?;
+                    (&self.source, size)
+                }
+            }
+        };
+        let placement = Placement::new((width, height), self.model, self.fit);
+        if (width, height) == self.model {
+            return Ok(Prepared {
+                source_rgb,
+                width,
+                height,
+                model_rgb: source_rgb,
+                placement,
+            });
+        }
+        if self.padded != Some(placement) {
+            self.input.clear();
+            let (model_width, model_height) = placement.model;
+            let pixels = model_width as usize * model_height as usize;
+            self.input
+                .extend(std::iter::repeat_n(self.pad, pixels).flatten());
+            self.padded = Some(placement);
+        }
+        self.resizer.run(source_rgb, &placement, &mut self.input);
+        Ok(Prepared {
+            source_rgb,
+            width,
+            height,
+            model_rgb: &self.input,
+            placement,
+        })
+    }
+}
+
+/// Refuses sizes that may not be allocated.
+fn check_size(sequence: u64, width: u32, height: u32) -> Result<(), PreprocessError> {
+    if size_is_allowed(width, height) {
+        return Ok(());
+    }
+    Err(PreprocessError::Geometry {
+        sequence,
+        reason: format!(
+            "{width}x{height} pixels; each side must be 1 to {MAX_SIDE}, and the picture have at \
+             most {MAX_PIXELS} pixels"
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rgb_frame(width: u32, height: u32, stride: usize) -> Frame {
+        let len = stride * height as usize;
+        let data = (0..len).map(|i| (i * 7 % 251) as u8).collect();
+        Frame {
+            width,
+            height,
+            stride,
+            data,
+            ..Frame::default()
+        }
+    }
+
+    #[test]
+    fn tight_rgb_is_not_copied() {
+        let frame = rgb_frame(8, 4, 24);
+        let mut preprocessor = Preprocessor::new((4, 4), Fit::Stretch, [0; 3]);
+        let prepared = preprocessor.run(&frame).unwrap();
+        assert_eq!(prepared.source_rgb.as_ptr(), frame.data.as_ptr());
+        assert_eq!(prepared.model_rgb.len(), 4 * 4 * 3);
+    }
+
+    #[test]
+    fn a_picture_of_the_models_size_is_the_input() {
+        let frame = rgb_frame(5, 4, 17);
+        let mut preprocessor = Preprocessor::new((5, 4), Fit::Letterbox, [9; 3]);
+        let prepared = preprocessor.run(&frame).unwrap();
+        assert_eq!(prepared.source_rgb, prepared.model_rgb);
+        assert_eq!(prepared.source_rgb[15..30], frame.data[17..32]);
+    }
+
+    #[test]
+    fn letterbox_pads_with_the_colour_and_forgets_the_last_picture() {
+        let mut preprocessor = Preprocessor::new((8, 8), Fit::Letterbox, [1, 2, 3]);
+        let square = rgb_frame(4, 4, 12);
+        preprocessor.run(&square).unwrap();
+        let wide = rgb_frame(16, 8, 48);
+        let prepared = preprocessor.run(&wide).unwrap();
+        let p = prepared.placement;
+        assert_eq!((p.x, p.y, p.width, p.height), (0, 2, 8, 4));
+        for row in [0, 1, 6, 7] {
+            for pixel in prepared.model_rgb[row * 24..][..24].chunks(3) {
+                assert_eq!(pixel, [1, 2, 3]);
+            }
+        }
+    }
+
+    #[test]
+    fn sizes_beyond_the_limits_are_refused() {
+        let mut preprocessor = Preprocessor::new((8, 8), Fit::Stretch, [0; 3]);
+        for (width, height) in [(0, 4), (4, 0), (MAX_SIDE + 1, 1), (MAX_SIDE, MAX_SIDE)] {
+            let frame = Frame {
+                width,
+                height,
+                stride: 1 << 20,
+                ..Frame::default()
+            };
+            let result = preprocessor.run(&frame);
+            assert!(
+                matches!(result, Err(PreprocessError::Geometry { .. })),
+                "{width}x{height}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_error_does_not_spoil_the_next_frame() {
+        let mut preprocessor = Preprocessor::new((3, 3), Fit::Stretch, [0; 3]);
+        let good = rgb_frame(6, 6, 20);
+        let first = preprocessor.run(&good).unwrap().model_rgb.to_vec();
+        let mut bad = good.clone();
+        bad.data.truncate(50);
+        assert!(matches!(
+            preprocessor.run(&bad),
+            Err(PreprocessError::Short { .. })
+        ));
+        assert_eq!(preprocessor.run(&good).unwrap().model_rgb, first);
+    }
+}

@@ -1,0 +1,141 @@
+//! Results as picture files.
+//!
+//! Every file is written under a temporary name in its folder and then renamed:
+//! a reader never sees half a picture, and a failed write leaves nothing. A file
+//! of an earlier run is replaced; within one run nothing is overwritten.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::fault::fault;
+use super::select::SinkOptions;
+use super::visual::Painter;
+use super::{Outcome, Sink, SinkError, Visual};
+use crate::classes::Classes;
+
+mod encode;
+mod target;
+
+use encode::Format;
+use target::Target;
+
+/// A path and options that fit together; nothing is touched yet.
+#[derive(Debug)]
+pub struct FilesPlan {
+    target: Target,
+    options: SinkOptions,
+}
+
+impl FilesPlan {
+    /// Reads a folder, a numbered pattern or a single file, as
+    /// [`open`](super::open) describes.
+    ///
+    /// # Errors
+    /// [`SinkError::BadUri`] where path and options do not fit together.
+    pub fn new(path: &str, options: &SinkOptions) -> Result<Self, SinkError> {
+        let bad = |reason: String| SinkError::BadUri {
+            uri: path.into(),
+            reason,
+        };
+        let target = Target::parse(path, options.visualize.len() > 1).map_err(bad)?;
+        if options.visualize.is_empty() {
+            return Err(bad(
+                "no picture is chosen: name at least one, such as overlay".into(),
+            ));
+        }
+        if target.format() == Format::Jpeg {
+            if options.visualize.contains(&Visual::Index) {
+                return Err(bad(
+                    "JPEG changes class indices: write 'index' as .png".into()
+                ));
+            }
+            if !(1..=100).contains(&options.jpeg_quality) {
+                let quality = options.jpeg_quality;
+                return Err(bad(format!(
+                    "the JPEG quality is {quality}, not in 1..=100"
+                )));
+            }
+        }
+        Ok(Self {
+            target,
+            options: options.clone(),
+        })
+    }
+
+    /// Creates the folder.
+    ///
+    /// # Errors
+    /// [`SinkError::Write`] where that fails.
+    pub fn open(self) -> Result<FilesSink, SinkError> {
+        let folder = self.target.folder();
+        fs::create_dir_all(folder).map_err(|error| fault(folder.display().to_string(), &error))?;
+        Ok(FilesSink {
+            target: self.target,
+            options: self.options,
+            painter: Painter::default(),
+            encoded: Vec::new(),
+            missed_truth: false,
+        })
+    }
+}
+
+/// Writes the chosen pictures of every result to files.
+#[derive(Debug)]
+pub struct FilesSink {
+    target: Target,
+    options: SinkOptions,
+    painter: Painter,
+    encoded: Vec<u8>,
+    missed_truth: bool,
+}
+
+impl Sink for FilesSink {
+    fn consume(&mut self, outcome: &Outcome, classes: &Classes) -> Result<(), SinkError> {
+        outcome.check()?;
+        let format = self.target.format();
+        let names = self.target.next(outcome.index, outcome.name.as_deref())?;
+        for &visual in &self.options.visualize {
+            let alpha = self.options.alpha;
+            let Some(painting) = self.painter.paint(visual, outcome, classes, alpha) else {
+                if !std::mem::replace(&mut self.missed_truth, true) {
+                    log::warn!(
+                        "the source knows no truth for some pictures: no '{visual}' of them"
+                    );
+                }
+                continue;
+            };
+            let path = names.path(visual);
+            let write_error = |reason: String| SinkError::Write {
+                what: path.display().to_string(),
+                reason,
+            };
+            let quality = self.options.jpeg_quality;
+            encode::encode(&painting, format, quality, &mut self.encoded).map_err(write_error)?;
+            replace(&path, &self.encoded)?;
+        }
+        Ok(())
+    }
+
+    fn wants_every_result(&self) -> bool {
+        true
+    }
+}
+
+/// Writes a whole file or, on failure, none.
+fn replace(path: &Path, bytes: &[u8]) -> Result<(), SinkError> {
+    let temporary = temporary_name(path);
+    fs::write(&temporary, bytes)
+        .and_then(|()| fs::rename(&temporary, path))
+        .map_err(|error| {
+            // The first failure is the one to report; there may be nothing to remove.
+            let _ = fs::remove_file(&temporary);
+            fault(path.display().to_string(), &error)
+        })
+}
+
+/// Beside the file, so that the rename stays on one file system; hidden, and
+/// with the process id, so that two runs do not write into each other's.
+fn temporary_name(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}.part", std::process::id()))
+}

@@ -1,0 +1,327 @@
+//! One JSON object a line for every result, flushed at once.
+//!
+//! The fields are stable; new ones may be added:
+//!
+//! | field | meaning |
+//! |---|---|
+//! | `index` | result count, from 0 |
+//! | `sequence` | the source's number of the frame; gaps are lost frames |
+//! | `name` | the picture's name; absent where the source has none |
+//! | `width`, `height` | of picture and mask, in pixels |
+//! | `captured_s` | when the picture was taken, seconds on the monotonic clock |
+//! | `age_ms` | from taking the picture to its result |
+//! | `coverage` | share of each class in the picture, 0..=1, by class name; by number where the model names no such class |
+//! | `rules` | list of `{name, fraction, active}` |
+//! | `stages_ms` | `{preprocess, inference, postprocess}` |
+//! | `frames` | counts since the start: `{in, inferred, superseded, driver_lost, bad, undelivered}` |
+//! | `mask_hash` | [`mask_hash`] of the labels, 16 hexadecimal digits: equal masks on two machines have equal hashes |
+//! | `truth` | `{pixel_accuracy, miou}`, see [`score`](super::score()); absent where the truth is unknown |
+//!
+//! Milliseconds have three decimals, fractions six. A number that is not finite
+//! is `null`.
+
+use std::io::Write;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+
+use super::fault::fault;
+use super::{Outcome, RuleState, Sink, SinkError, score};
+use crate::classes::Classes;
+
+/// Writes JSON lines to a stream.
+#[derive(Debug)]
+pub struct JsonSink<W> {
+    out: W,
+    what: String,
+    line: Vec<u8>,
+}
+
+impl<W: Write + Send> JsonSink<W> {
+    /// A sink on `out`; `what` names it in errors.
+    pub fn new(out: W, what: impl Into<String>) -> Self {
+        Self {
+            out,
+            what: what.into(),
+            line: Vec::new(),
+        }
+    }
+}
+
+impl<W: Write + Send> Sink for JsonSink<W> {
+    fn consume(&mut self, outcome: &Outcome, classes: &Classes) -> Result<(), SinkError> {
+        self.line.clear();
+        serde_json::to_writer(&mut self.line, &Line::new(outcome, classes))
+            .map_err(|error| fault(&self.what, &error.into()))?;
+        self.line.push(b'\n');
+        let written = self
+            .out
+            .write_all(&self.line)
+            .and_then(|()| self.out.flush());
+        written.map_err(|error| fault(&self.what, &error))
+    }
+
+    fn wants_every_result(&self) -> bool {
+        true
+    }
+
+    fn finish(&mut self) -> Result<(), SinkError> {
+        self.out.flush().map_err(|error| fault(&self.what, &error))
+    }
+}
+
+/// 64-bit FNV-1a over the labels, row by row: start at `0xcbf29ce484222325`;
+/// for each byte xor it in, then multiply by `0x100000001b3` modulo 2^64.
+pub fn mask_hash(labels: &[u8]) -> u64 {
+    labels.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &label| {
+        (hash ^ u64::from(label)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    index: u64,
+    sequence: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    width: u32,
+    height: u32,
+    captured_s: f64,
+    age_ms: f64,
+    coverage: Coverage<'a>,
+    #[serde(serialize_with = "rules")]
+    rules: &'a [RuleState],
+    stages_ms: StagesMs,
+    frames: Frames,
+    mask_hash: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    truth: Option<Truth>,
+}
+
+#[derive(Serialize)]
+struct StagesMs {
+    preprocess: f64,
+    inference: f64,
+    postprocess: f64,
+}
+
+#[derive(Serialize)]
+struct Frames {
+    r#in: u64,
+    inferred: u64,
+    superseded: u64,
+    driver_lost: u64,
+    bad: u64,
+    undelivered: u64,
+}
+
+#[derive(Serialize)]
+struct Truth {
+    pixel_accuracy: f64,
+    miou: f64,
+}
+
+#[derive(Serialize)]
+struct Rule<'a> {
+    name: &'a str,
+    fraction: f64,
+    active: bool,
+}
+
+struct Coverage<'a> {
+    shares: &'a [f32],
+    classes: &'a Classes,
+}
+
+impl Serialize for Coverage<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.shares.len()))?;
+        let mut names = self.classes.iter();
+        for (label, &share) in self.shares.iter().enumerate() {
+            match names.next() {
+                Some(class) => map.serialize_key(&class.name)?,
+                None => map.serialize_key(&label.to_string())?,
+            }
+            map.serialize_value(&fraction(share.into()))?;
+        }
+        map.end()
+    }
+}
+
+fn rules<S: Serializer>(rules: &[RuleState], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(rules.iter().map(|rule| Rule {
+        name: &rule.name,
+        fraction: fraction(rule.fraction.into()),
+        active: rule.active,
+    }))
+}
+
+impl<'a> Line<'a> {
+    fn new(outcome: &'a Outcome, classes: &'a Classes) -> Self {
+        let counters = outcome.counters;
+        let scored = outcome
+            .truth
+            .as_ref()
+            .and_then(|t| score(&outcome.mask, t, classes.len()));
+        Self {
+            index: outcome.index,
+            sequence: outcome.sequence,
+            name: outcome.name.as_deref(),
+            width: outcome.width,
+            height: outcome.height,
+            captured_s: rounded(outcome.captured.as_secs_f64(), 1e6),
+            age_ms: millis(outcome.age()),
+            coverage: Coverage {
+                shares: &outcome.coverage,
+                classes,
+            },
+            rules: &outcome.rules,
+            stages_ms: StagesMs {
+                preprocess: millis(outcome.stages.preprocess),
+                inference: millis(outcome.stages.inference),
+                postprocess: millis(outcome.stages.postprocess),
+            },
+            frames: Frames {
+                r#in: counters.frames_in,
+                inferred: counters.inferred,
+                superseded: counters.superseded,
+                driver_lost: counters.driver_lost,
+                bad: counters.bad,
+                undelivered: counters.undelivered,
+            },
+            mask_hash: format!("{:016x}", mask_hash(&outcome.mask.labels)),
+            truth: scored.map(|score| Truth {
+                pixel_accuracy: fraction(score.pixel_accuracy),
+                miou: fraction(score.miou),
+            }),
+        }
+    }
+}
+
+fn millis(duration: Duration) -> f64 {
+    rounded(duration.as_secs_f64() * 1e3, 1e3)
+}
+
+fn fraction(value: f64) -> f64 {
+    rounded(value, 1e6)
+}
+
+/// Rounded to `1 / steps`. Not finite stays so: JSON has no word for it, and
+/// the serializer writes `null`.
+fn rounded(value: f64, steps: f64) -> f64 {
+    (value * steps).round() / steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::classes::Class;
+    use crate::mask::Mask;
+    use crate::sink::{Counters, Stages};
+
+    fn outcome() -> Outcome {
+        Outcome {
+            index: 1,
+            sequence: 4,
+            name: Some("a\"b\n".into()),
+            width: 2,
+            height: 1,
+            rgb: vec![0; 6],
+            mask: Mask {
+                width: 2,
+                height: 1,
+                labels: vec![0, 1],
+            },
+            truth: Some(Mask {
+                width: 2,
+                height: 1,
+                labels: vec![0, 1],
+            }),
+            coverage: vec![0.1, f32::NAN, 0.5],
+            rules: vec![RuleState {
+                name: "near".into(),
+                fraction: 0.25,
+                active: true,
+            }],
+            captured: Duration::from_micros(1_500_000),
+            finished: Duration::from_micros(1_512_345),
+            stages: Stages {
+                inference: Duration::from_nanos(7_654_321),
+                ..Stages::default()
+            },
+            counters: Counters {
+                frames_in: 6,
+                inferred: 2,
+                ..Counters::default()
+            },
+        }
+    }
+
+    fn line(outcome: &Outcome) -> String {
+        let class = |name: &str| Class {
+            name: name.into(),
+            colour: [0; 3],
+        };
+        let mut bytes = Vec::new();
+        let mut sink = JsonSink::new(&mut bytes, "buffer");
+        sink.consume(outcome, &Classes::new(vec![class("sky"), class("road")]))
+            .unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn the_fields_are_as_documented() {
+        let expected = concat!(
+            r#"{"index":1,"sequence":4,"name":"a\"b\n","width":2,"height":1,"#,
+            r#""captured_s":1.5,"age_ms":12.345,"coverage":{"sky":0.1,"road":null,"2":0.5},"#,
+            r#""rules":[{"name":"near","fraction":0.25,"active":true}],"#,
+            r#""stages_ms":{"preprocess":0.0,"inference":7.654,"postprocess":0.0},"#,
+            r#""frames":{"in":6,"inferred":2,"superseded":0,"driver_lost":0,"bad":0,"undelivered":0},"#,
+            r#""mask_hash":"08328707b4eb6e3a","truth":{"pixel_accuracy":1.0,"miou":1.0}}"#,
+            "\n"
+        );
+        assert_eq!(line(&outcome()), expected);
+    }
+
+    #[test]
+    fn what_is_unknown_is_absent() {
+        let line = line(&Outcome {
+            name: None,
+            truth: None,
+            ..outcome()
+        });
+        assert!(
+            !line.contains("\"name\":null") && !line.contains("truth"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn the_hash_is_fnv_1a() {
+        // Values published with the algorithm.
+        assert_eq!(mask_hash(b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(mask_hash(b"a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(mask_hash(b"foobar"), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
+    fn a_reader_that_left_is_told_apart() {
+        struct Gone;
+        impl Write for Gone {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                Err(std::io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let result = JsonSink::new(Gone, "stdout").consume(&outcome(), &Classes::default());
+        assert_eq!(
+            result,
+            Err(SinkError::Closed {
+                what: "stdout".into()
+            })
+        );
+    }
+}

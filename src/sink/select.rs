@@ -1,0 +1,170 @@
+//! Which sink a name on the command line means.
+
+use std::io::stdout;
+
+use super::files::FilesPlan;
+use super::json::JsonSink;
+use super::null::NullSink;
+use super::terminal::TerminalSink;
+use super::{Sink, SinkError, Visual};
+
+/// How results are drawn and encoded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SinkOptions {
+    /// The pictures that a folder or file pattern gets of each result.
+    pub visualize: Vec<Visual>,
+    /// Weight of the class colour in an overlay, 0..=1.
+    pub alpha: f32,
+    /// Quality of JPEG files, 1..=100.
+    pub jpeg_quality: u8,
+    /// Colour in the terminal; without it a letter stands for a class.
+    pub colour: bool,
+}
+
+impl Default for SinkOptions {
+    fn default() -> Self {
+        Self {
+            visualize: vec![Visual::Overlay],
+            alpha: 0.5,
+            jpeg_quality: 90,
+            colour: true,
+        }
+    }
+}
+
+const FORMS: &str = "known are null:, terminal: (or term:), json:, a folder (out/), \
+                     numbered files (out/mask_%05d.png) and one file (mask.png)";
+
+/// Opens the sink that `uri` names:
+///
+/// - `null:` takes results and keeps none;
+/// - `terminal:` (or `term:`) draws the newest result in the terminal;
+/// - `json:` prints a line of JSON a result on stdout;
+/// - a path that ends in `/`, has no extension or is an existing folder: a
+///   folder of pictures;
+/// - a `.png`, `.jpg` or `.jpeg` path with one printf-style counter in its file
+///   name (`%d`, `%05d`; `%%` is a percent sign): numbered pictures;
+/// - such a path without a counter: one picture; a second result is an error.
+///
+/// The folder that files go to is created.
+///
+/// # Errors
+/// [`SinkError::BadUri`] where the name or the options make no sense together,
+/// [`SinkError::Write`] where the folder cannot be created.
+pub fn open(uri: &str, options: &SinkOptions) -> Result<Box<dyn Sink>, SinkError> {
+    Ok(match Kind::parse(uri, options)? {
+        Kind::Null => Box::new(NullSink),
+        Kind::Json => Box::new(JsonSink::new(stdout(), "stdout")),
+        Kind::Terminal => Box::new(TerminalSink::stdout(options.colour, options.alpha)),
+        Kind::Files(plan) => Box::new(plan.open()?),
+    })
+}
+
+/// Whether `uri` names a sink, without opening it: nothing is created.
+///
+/// # Errors
+/// [`SinkError::BadUri`] as [`open`] with the default options.
+pub fn check(uri: &str) -> Result<(), SinkError> {
+    Kind::parse(uri, &SinkOptions::default()).map(drop)
+}
+
+enum Kind {
+    Null,
+    Json,
+    Terminal,
+    Files(FilesPlan),
+}
+
+impl Kind {
+    fn parse(uri: &str, options: &SinkOptions) -> Result<Self, SinkError> {
+        let bad = |reason: String| SinkError::BadUri {
+            uri: uri.into(),
+            reason,
+        };
+        if !(0.0..=1.0).contains(&options.alpha) {
+            return Err(bad(format!(
+                "the overlay's alpha is {}, not in 0..=1",
+                options.alpha
+            )));
+        }
+        let Some((scheme, rest)) = split_scheme(uri) else {
+            return match uri {
+                "" | "-" => Err(bad(format!("names nothing to write to; {FORMS}"))),
+                "null" | "terminal" | "term" | "json" => Err(bad(format!(
+                    "write '{uri}:' for the sink, '{uri}/' for a folder"
+                ))),
+                path => FilesPlan::new(path, options).map(Self::Files),
+            };
+        };
+        let kind = match scheme.to_ascii_lowercase().as_str() {
+            "null" => Self::Null,
+            "json" => Self::Json,
+            "terminal" | "term" => Self::Terminal,
+            _ => return Err(bad(format!("there is no '{scheme}:'; {FORMS}"))),
+        };
+        if !matches!(rest, "" | "//") {
+            return Err(bad(format!("nothing may follow '{scheme}:'")));
+        }
+        Ok(kind)
+    }
+}
+
+/// The scheme before the first colon and what follows, if `uri` starts with one.
+fn split_scheme(uri: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = uri.split_once(':')?;
+    let letters = scheme
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"+-".contains(&b));
+    (letters && scheme.starts_with(|c: char| c.is_ascii_alphabetic())).then_some((scheme, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(uri: &str, options: &SinkOptions) -> String {
+        match open(uri, options) {
+            Err(error @ SinkError::BadUri { .. }) => error.to_string(),
+            Err(error) => panic!("{uri}: {error}"),
+            Ok(_) => panic!("{uri} was opened"),
+        }
+    }
+
+    #[test]
+    fn the_schemes_open() {
+        for uri in ["null:", "null://", "json:", "JSON:", "term:", "terminal:"] {
+            assert!(open(uri, &SinkOptions::default()).is_ok(), "{uri}");
+        }
+    }
+
+    #[test]
+    fn unknown_names_list_the_known_ones() {
+        let options = SinkOptions::default();
+        for uri in ["http://0.0.0.0:80", "foo:", "", "-"] {
+            assert!(refusal(uri, &options).contains("terminal:"), "{uri}");
+        }
+        assert!(refusal("json:a.txt", &options).contains("nothing may follow"));
+        assert!(refusal("null", &options).contains("'null:'"));
+    }
+
+    #[test]
+    fn checking_creates_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        assert_eq!(check(&format!("{}/", path.display())), Ok(()));
+        assert!(!path.exists());
+        assert_eq!(check("term:"), Ok(()));
+        assert!(check("a.bmp").is_err() && check("nope:").is_err());
+    }
+
+    #[test]
+    fn alpha_is_a_fraction() {
+        for alpha in [-0.1, 1.1, f32::NAN] {
+            let options = SinkOptions {
+                alpha,
+                ..SinkOptions::default()
+            };
+            assert!(refusal("null:", &options).contains("alpha"));
+        }
+    }
+}

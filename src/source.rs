@@ -1,0 +1,157 @@
+//! Where frames come from: cameras, files, streams and drawn scenes, all behind
+//! [`FrameSource`] and chosen by a URI or a path (see [`open`]).
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::frame::Frame;
+
+pub mod picture;
+pub mod scene;
+pub mod stream;
+pub mod uri;
+#[cfg(target_os = "linux")]
+pub mod v4l2;
+
+pub use uri::SourceUri;
+
+/// What [`FrameSource::next_frame`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// The frame was overwritten with a new picture.
+    Frame,
+    /// There is no further picture; the frame's content is unspecified.
+    End,
+}
+
+/// How a source paces its frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// Frames come in their own time; one that is not taken is lost, and only
+    /// the newest matters (cameras, paced scenes).
+    Live,
+    /// Frames wait until asked for, and every one matters (files, streams).
+    OnDemand,
+}
+
+/// A source in words and numbers, for logs and reports.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourceInfo {
+    /// What it is, such as `/dev/video0 (uvcvideo: HD Webcam) 640x480 YUYV 30 fps`.
+    pub description: String,
+    /// Pacing of the frames.
+    pub pace: Pace,
+    /// How many frames will come, where that is known.
+    pub frames: Option<u64>,
+}
+
+/// A supply of frames.
+pub trait FrameSource: Send {
+    /// Waits for the next picture and writes it into `frame`, reusing its buffers.
+    ///
+    /// # Errors
+    /// After [`SourceError::Stalled`] and [`SourceError::Corrupt`] the call may be
+    /// repeated (see [`SourceError::is_recoverable`]); any other error ends the
+    /// source. On an error the content of `frame` is unspecified.
+    fn next_frame(&mut self, frame: &mut Frame) -> Result<Next, SourceError>;
+
+    /// What this source is.
+    fn info(&self) -> SourceInfo;
+}
+
+/// Opens the source that `uri` names: a picture, a recorded stream, a folder, a
+/// pattern, `-`, a camera or a drawn scene (see [`SourceUri`]).
+///
+/// # Errors
+/// [`SourceError::BadUri`], [`SourceError::NotFound`], [`SourceError::Open`], for a
+/// stream [`SourceError::Broken`], for a camera [`SourceError::Lost`].
+pub fn open(uri: &str) -> Result<Box<dyn FrameSource>, SourceError> {
+    match SourceUri::parse(uri)? {
+        SourceUri::Path(path) => match stream::open_recording(&path)? {
+            Some(recording) => Ok(recording),
+            None => Ok(Box::new(picture::PictureSource::open(&path)?)),
+        },
+        SourceUri::Pattern(pattern) => {
+            Ok(Box::new(picture::PictureSource::open_pattern(&pattern)?))
+        }
+        SourceUri::Stdin(pace) => stream::open_stdin(pace),
+        SourceUri::Scene(request) => Ok(Box::new(scene::SceneSource::new(request)?)),
+        #[cfg(target_os = "linux")]
+        SourceUri::Camera(request) => Ok(Box::new(v4l2::Camera::open(&request)?)),
+        #[cfg(not(target_os = "linux"))]
+        SourceUri::Camera(_) => Err(SourceError::Open {
+            uri: uri.to_owned(),
+            reason: "cameras need Linux".to_owned(),
+        }),
+    }
+}
+
+/// What can go wrong with a source. Every message names the source and what to try.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// The URI or path cannot mean a source.
+    #[error("source '{uri}': {reason}")]
+    BadUri {
+        /// As given by the user.
+        uri: String,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+    /// The file, folder or pattern names nothing.
+    #[error("source '{uri}': {reason}")]
+    NotFound {
+        /// As given by the user.
+        uri: String,
+        /// What was looked for, and what to try.
+        reason: String,
+    },
+    /// The source exists but could not be opened or set up.
+    #[error("source '{uri}': {reason}")]
+    Open {
+        /// As given by the user.
+        uri: String,
+        /// The cause and what to try.
+        reason: String,
+    },
+    /// A camera is absent, went away or failed for good.
+    #[error("camera '{uri}': {reason}")]
+    Lost {
+        /// The device.
+        uri: String,
+        /// The cause and what to try.
+        reason: String,
+    },
+    /// No frame came in time; the source still exists.
+    #[error("source '{uri}': no frame for {waited:?}")]
+    Stalled {
+        /// The device or stream.
+        uri: String,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// This one picture is unusable; the next may be fine.
+    #[error("{what}: {reason}")]
+    Corrupt {
+        /// The file or frame.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The stream's own structure is broken beyond this frame.
+    #[error("stream '{uri}': {reason}")]
+    Broken {
+        /// The stream.
+        uri: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl SourceError {
+    /// Whether [`FrameSource::next_frame`] may be called again after this error.
+    pub fn is_recoverable(&self) -> bool {
+        matches!(self, Self::Stalled { .. } | Self::Corrupt { .. })
+    }
+}

@@ -1,0 +1,194 @@
+//! Questions to a camera's driver.
+//!
+//! `v4l` panics on answers it does not know (an unlisted colour space, a name that
+//! is not UTF-8), so every question is asked through [`Device::call`].
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+
+use v4l::capability::Flags;
+use v4l::format::FieldOrder;
+use v4l::fraction::Fraction;
+use v4l::frameinterval::FrameInterval;
+use v4l::framesize::FrameSize;
+use v4l::parameters::Capabilities;
+use v4l::video::Capture;
+use v4l::video::capture::Parameters;
+use v4l::{Format, FourCC};
+
+use super::negotiate::{self, Answer};
+use super::offer::{self, Offer};
+use crate::guard;
+
+/// An open device node.
+pub(super) struct Device(v4l::Device);
+
+/// What a device says it is.
+pub(super) struct Identity {
+    pub(super) driver: String,
+    pub(super) card: String,
+    pub(super) bus: String,
+    capabilities: Flags,
+}
+
+impl Identity {
+    /// Whether it is a camera of any kind.
+    pub(super) fn captures(&self) -> bool {
+        // A memory-to-memory device (a codec, a scaler) captures only what it is fed.
+        !self.is_converter()
+            && self
+                .capabilities
+                .intersects(Flags::VIDEO_CAPTURE | Flags::VIDEO_CAPTURE_MPLANE)
+    }
+
+    fn is_converter(&self) -> bool {
+        self.capabilities
+            .intersects(Flags::VIDEO_M2M | Flags::VIDEO_M2M_MPLANE)
+    }
+
+    /// Why frames cannot be captured from it, if they cannot.
+    pub(super) fn problem(&self) -> Option<&'static str> {
+        let has = |flag| self.capabilities.contains(flag);
+        if self.is_converter() {
+            Some("not a camera but a codec or scaler; `atrous devices` lists the cameras there are")
+        } else if has(Flags::VIDEO_CAPTURE) && has(Flags::STREAMING) {
+            None
+        } else if has(Flags::VIDEO_CAPTURE) {
+            Some("its driver cannot stream into mapped buffers, which this program needs")
+        } else if has(Flags::VIDEO_CAPTURE_MPLANE) {
+            Some(
+                "its driver has only the multi-planar interface, which this program does not \
+                 speak; pipe it in: gst-launch-1.0 -q v4l2src ! videoconvert ! y4menc ! fdsink \
+                 | atrous run '-?pace=live'",
+            )
+        } else if has(Flags::META_CAPTURE) {
+            Some(
+                "this node carries the camera's metadata, not its pictures; try the node before \
+                 it, or see `atrous devices`",
+            )
+        } else {
+            Some("not a capture device; `atrous devices` lists the cameras there are")
+        }
+    }
+}
+
+impl Device {
+    /// Opens the device at `path`.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        // Opening something else for writing can have effects of its own.
+        if !fs::metadata(path)?.file_type().is_char_device() {
+            return Err(io::Error::other(
+                "not a device; a picture or stream is named without v4l2://",
+            ));
+        }
+        v4l::Device::with_path(path).map(Self)
+    }
+
+    /// Asks the driver, with a panic in `v4l` as an error.
+    pub(super) fn call<T>(
+        &self,
+        question: impl FnOnce(&v4l::Device) -> io::Result<T>,
+    ) -> io::Result<T> {
+        guard::contain(|| question(&self.0)).unwrap_or_else(|panic| {
+            Err(io::Error::other(format!(
+                "the driver's answer is not understood ({panic})"
+            )))
+        })
+    }
+
+    /// Name, driver and abilities.
+    pub(super) fn identity(&self) -> io::Result<Identity> {
+        let answer = self.call(v4l::Device::query_caps)?;
+        // A shorter name may leave another's tail behind its zero byte.
+        let name = |text: String| text.split('\0').next().unwrap_or_default().to_owned();
+        Ok(Identity {
+            driver: name(answer.driver),
+            card: name(answer.card),
+            bus: name(answer.bus),
+            capabilities: answer.capabilities,
+        })
+    }
+
+    /// The formats listed: four characters and the driver's description.
+    pub(super) fn formats(&self) -> io::Result<Vec<([u8; 4], String)>> {
+        let formats = self.call(Capture::enum_formats)?;
+        Ok(formats
+            .into_iter()
+            .map(|format| (format.fourcc.repr, format.description))
+            .collect())
+    }
+
+    /// The sizes listed for a format; none if the driver does not list them.
+    pub(super) fn sizes(&self, fourcc: [u8; 4]) -> Vec<FrameSize> {
+        self.call(|device| device.enum_framesizes(FourCC::new(&fourcc)))
+            .unwrap_or_default()
+    }
+
+    /// The frame intervals listed; none if the driver does not list them.
+    pub(super) fn intervals(&self, fourcc: [u8; 4], width: u32, height: u32) -> Vec<FrameInterval> {
+        self.call(|device| device.enum_frameintervals(FourCC::new(&fourcc), width, height))
+            .unwrap_or_default()
+    }
+
+    /// Every listed format, seen from a request.
+    pub(super) fn offers(
+        &self,
+        width: u32,
+        height: u32,
+        fps: Option<f32>,
+    ) -> io::Result<Vec<Offer>> {
+        let formats = self.formats()?;
+        Ok(formats
+            .into_iter()
+            .map(|(fourcc, _)| Offer {
+                fourcc,
+                has_size: offer::lists_size(&self.sizes(fourcc), width, height),
+                has_rate: fps
+                    .and_then(|fps| offer::lists_rate(&self.intervals(fourcc, width, height), fps)),
+            })
+            .collect())
+    }
+
+    /// Asks for a format; returns what the driver made of it.
+    pub(super) fn set_format(
+        &self,
+        fourcc: [u8; 4],
+        width: u32,
+        height: u32,
+    ) -> io::Result<Answer> {
+        let asked = Format::new(width, height, FourCC::new(&fourcc));
+        let answer = self.call(|device| device.set_format(&asked))?;
+        Ok(Answer {
+            width: answer.width,
+            height: answer.height,
+            fourcc: answer.fourcc.repr,
+            stride: answer.stride,
+            colour: negotiate::colour(answer.colorspace as u32, answer.quantization as u32),
+            interlaced: !matches!(
+                answer.field_order,
+                FieldOrder::Any | FieldOrder::Progressive
+            ),
+        })
+    }
+
+    /// Asks for a frame rate where one is given and can be set; returns the rate
+    /// that the driver will keep, where it tells.
+    pub(super) fn set_rate(&self, fps: Option<f32>) -> Option<f64> {
+        let current = self.call(Capture::params).ok()?;
+        let settable = current.capabilities.contains(Capabilities::TIME_PER_FRAME);
+        let Some(fps) = fps else {
+            return offer::rate(current.interval);
+        };
+        if !settable {
+            return None;
+        }
+        // The rate is at most 1000, so this is far from the limit.
+        let interval = Fraction::new(1000, (fps * 1000.0).round() as u32);
+        let answer = self
+            .call(|device| device.set_params(&Parameters::new(interval)))
+            .ok()?;
+        offer::rate(answer.interval)
+    }
+}
