@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use assert_cmd::Command;
-use image::{ImageFormat, Rgb, RgbImage};
 use tempfile::TempDir;
 
 const RUNTIME: i32 = 1;
@@ -61,38 +60,10 @@ fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
-fn picture(width: u32, height: u32) -> RgbImage {
-    RgbImage::from_fn(width, height, |x, y| Rgb([x as u8, y as u8, (x * y) as u8]))
-}
-
 fn write(folder: &Path, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
     let path = folder.join(name);
     std::fs::write(&path, bytes).unwrap();
     path
-}
-
-fn encoded(format: ImageFormat) -> Vec<u8> {
-    let mut bytes = std::io::Cursor::new(Vec::new());
-    picture(48, 32).write_to(&mut bytes, format).unwrap();
-    bytes.into_inner()
-}
-
-#[cfg(feature = "bundled")]
-fn road_onnx() -> Vec<u8> {
-    std::fs::read(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/models/road/road.onnx"
-    ))
-    .unwrap()
-}
-
-#[cfg(feature = "bundled")]
-fn road_manifest() -> String {
-    std::fs::read_to_string(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/models/road/model.toml"
-    ))
-    .unwrap()
 }
 
 #[test]
@@ -116,46 +87,6 @@ fn frames_and_json_give_that_many_lines() {
     }
 }
 
-#[cfg(feature = "bundled")]
-#[test]
-fn the_built_in_model_segments_the_built_in_scene() {
-    let at = folder();
-    let lines = json_lines(&atrous(
-        &["run", "--frames", "3", "--json", "null:"],
-        b"",
-        at.path(),
-    ));
-    assert_eq!(lines.len(), 3);
-    for line in &lines {
-        assert!(
-            line["truth"]["pixel_accuracy"].as_f64().unwrap() > 0.6,
-            "{line}"
-        );
-    }
-}
-
-#[cfg(feature = "bundled")]
-#[test]
-fn a_picture_becomes_a_mask_of_its_own_size() {
-    let at = folder();
-    picture(97, 61).save(at.path().join("photo.png")).unwrap();
-    let output = atrous(
-        &["run", "photo.png", "out/", "--visualize", "mask,index"],
-        b"",
-        at.path(),
-    );
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let index = image::open(at.path().join("out/photo_index.png")).unwrap();
-    assert_eq!((index.width(), index.height()), (97, 61));
-    assert!(index.as_luma8().unwrap().pixels().all(|p| p.0[0] < 11));
-    assert!(at.path().join("out/photo_mask.png").exists());
-    assert_eq!(std::fs::read_dir(at.path().join("out")).unwrap().count(), 2);
-}
-
 #[test]
 fn sources_that_are_not_there() {
     let at = folder();
@@ -175,62 +106,6 @@ fn sources_that_are_not_there() {
     }
     run("synthetic://road?sede=1", USAGE, &["sede"]);
     run("synthetic://moon", USAGE, &["moon"]);
-}
-
-#[cfg(feature = "bundled")]
-#[test]
-fn broken_pictures() {
-    let at = folder();
-    for (name, format) in [
-        ("cut.png", ImageFormat::Png),
-        ("cut.jpg", ImageFormat::Jpeg),
-    ] {
-        let bytes = encoded(format);
-        for keep in [bytes.len() / 2, bytes.len() - 20, 3, 0] {
-            write(at.path(), name, &bytes[..keep]);
-            refused(&["run", name, "null:"], b"", at.path(), RUNTIME, &[name]);
-        }
-    }
-    write(at.path(), "text.png", "this is not a picture");
-    refused(
-        &["run", "text.png", "null:"],
-        b"",
-        at.path(),
-        RUNTIME,
-        &["text.png"],
-    );
-}
-
-#[cfg(feature = "bundled")]
-#[test]
-fn a_bad_picture_in_a_folder_is_named_and_the_rest_is_done() {
-    let at = folder();
-    std::fs::create_dir(at.path().join("in")).unwrap();
-    let good = encoded(ImageFormat::Png);
-    write(at.path(), "in/a.png", &good);
-    write(at.path(), "in/b.png", &good[..good.len() / 2]);
-    write(at.path(), "in/c.png", &good);
-    let args = ["run", "in", "out/", "--visualize", "index"];
-    refused(&args, b"", at.path(), RUNTIME, &["b.png", "1 of 3"]);
-    assert!(at.path().join("out/a_index.png").exists());
-    assert!(at.path().join("out/c_index.png").exists());
-    assert_eq!(std::fs::read_dir(at.path().join("out")).unwrap().count(), 2);
-}
-
-#[cfg(feature = "bundled")]
-#[test]
-fn an_mjpeg_stream_goes_on_after_a_broken_frame() {
-    let at = folder();
-    let jpeg = encoded(ImageFormat::Jpeg);
-    let cut = &jpeg[..jpeg.len() * 2 / 3];
-    let stream = [&jpeg, cut, &jpeg].concat();
-    let lines = json_lines(&atrous(
-        &["run", "-", "null:", "--json"],
-        &stream,
-        at.path(),
-    ));
-    assert_eq!(lines.len(), 2);
-    assert_eq!(lines[1]["frames"]["bad"], 1, "{}", lines[1]);
 }
 
 #[test]
@@ -281,56 +156,6 @@ fn models_that_are_none() {
     };
     inspect("missing.onnx", &["missing.onnx"]);
     inspect("text.onnx", &["text.onnx"]);
-}
-
-#[cfg(feature = "bundled")]
-#[test]
-fn models_that_do_not_match_their_manifest() {
-    let at = folder();
-    let onnx = road_onnx();
-    let manifest = road_manifest();
-    let inspect = |model: &str, words: &[&str]| {
-        refused(&["inspect", model], b"", at.path(), MODEL, words);
-    };
-
-    write(at.path(), "half.onnx", &onnx[..onnx.len() / 2]);
-    inspect("half.onnx", &["half.onnx", "part"]);
-
-    write(at.path(), "road.onnx", &onnx);
-    write(at.path(), "model.toml", &manifest);
-    let output = atrous(&["inspect", "model.toml"], b"", at.path());
-    assert!(output.status.success());
-
-    write(
-        at.path(),
-        "model.toml",
-        manifest.replacen("format = 1", "format = 1\ncolour = 2", 1),
-    );
-    inspect("model.toml", &["model.toml", "colour", "line 2"]);
-
-    let sha = manifest.lines().find(|l| l.starts_with("sha256")).unwrap();
-    let wrong = format!("sha256 = \"{}\"", "0".repeat(64));
-    write(at.path(), "model.toml", manifest.replace(sha, &wrong));
-    inspect("model.toml", &["road.onnx", "SHA-256"]);
-
-    write(
-        at.path(),
-        "model.toml",
-        manifest.replacen("name = \"Sky\"", "name = \"Road\"", 1),
-    );
-    inspect("model.toml", &["Road", "twice"]);
-
-    write(
-        at.path(),
-        "model.toml",
-        manifest.replacen("height = 361", "height = 353", 1),
-    );
-    let output = atrous(&["inspect", "model.toml"], b"", at.path());
-    assert_eq!(
-        output.status.code(),
-        Some(MODEL),
-        "the graph's own sizes are fixed"
-    );
 }
 
 #[test]
@@ -456,4 +281,177 @@ fn help_names_the_commands_and_exit_codes() {
         assert!(text.contains(word), "{word}: {text}");
     }
     assert_eq!(atrous(&["fly"], b"", at.path()).status.code(), Some(USAGE));
+}
+
+#[cfg(feature = "bundled")]
+mod with_the_built_in_model {
+    use image::{ImageFormat, Rgb, RgbImage};
+
+    use super::*;
+
+    fn picture(width: u32, height: u32) -> RgbImage {
+        RgbImage::from_fn(width, height, |x, y| Rgb([x as u8, y as u8, (x * y) as u8]))
+    }
+
+    fn encoded(format: ImageFormat) -> Vec<u8> {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        picture(48, 32).write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    }
+
+    fn road_onnx() -> Vec<u8> {
+        std::fs::read(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/models/road/road.onnx"
+        ))
+        .unwrap()
+    }
+
+    fn road_manifest() -> String {
+        std::fs::read_to_string(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/models/road/model.toml"
+        ))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_built_in_model_segments_the_built_in_scene() {
+        let at = folder();
+        let lines = json_lines(&atrous(
+            &["run", "--frames", "3", "--json", "null:"],
+            b"",
+            at.path(),
+        ));
+        assert_eq!(lines.len(), 3);
+        for line in &lines {
+            assert!(
+                line["truth"]["pixel_accuracy"].as_f64().unwrap() > 0.6,
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_picture_becomes_a_mask_of_its_own_size() {
+        let at = folder();
+        picture(97, 61).save(at.path().join("photo.png")).unwrap();
+        let output = atrous(
+            &["run", "photo.png", "out/", "--visualize", "mask,index"],
+            b"",
+            at.path(),
+        );
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let index = image::open(at.path().join("out/photo_index.png")).unwrap();
+        assert_eq!((index.width(), index.height()), (97, 61));
+        assert!(index.as_luma8().unwrap().pixels().all(|p| p.0[0] < 11));
+        assert!(at.path().join("out/photo_mask.png").exists());
+        assert_eq!(std::fs::read_dir(at.path().join("out")).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn broken_pictures() {
+        let at = folder();
+        for (name, format) in [
+            ("cut.png", ImageFormat::Png),
+            ("cut.jpg", ImageFormat::Jpeg),
+        ] {
+            let bytes = encoded(format);
+            for keep in [bytes.len() / 2, bytes.len() - 20, 3, 0] {
+                write(at.path(), name, &bytes[..keep]);
+                refused(&["run", name, "null:"], b"", at.path(), RUNTIME, &[name]);
+            }
+        }
+        write(at.path(), "text.png", "this is not a picture");
+        refused(
+            &["run", "text.png", "null:"],
+            b"",
+            at.path(),
+            RUNTIME,
+            &["text.png"],
+        );
+    }
+
+    #[test]
+    fn a_bad_picture_in_a_folder_is_named_and_the_rest_is_done() {
+        let at = folder();
+        std::fs::create_dir(at.path().join("in")).unwrap();
+        let good = encoded(ImageFormat::Png);
+        write(at.path(), "in/a.png", &good);
+        write(at.path(), "in/b.png", &good[..good.len() / 2]);
+        write(at.path(), "in/c.png", &good);
+        let args = ["run", "in", "out/", "--visualize", "index"];
+        refused(&args, b"", at.path(), RUNTIME, &["b.png", "1 of 3"]);
+        assert!(at.path().join("out/a_index.png").exists());
+        assert!(at.path().join("out/c_index.png").exists());
+        assert_eq!(std::fs::read_dir(at.path().join("out")).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn an_mjpeg_stream_goes_on_after_a_broken_frame() {
+        let at = folder();
+        let jpeg = encoded(ImageFormat::Jpeg);
+        let cut = &jpeg[..jpeg.len() * 2 / 3];
+        let stream = [&jpeg, cut, &jpeg].concat();
+        let lines = json_lines(&atrous(
+            &["run", "-", "null:", "--json"],
+            &stream,
+            at.path(),
+        ));
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[1]["frames"]["bad"], 1, "{}", lines[1]);
+    }
+
+    #[test]
+    fn models_that_do_not_match_their_manifest() {
+        let at = folder();
+        let onnx = road_onnx();
+        let manifest = road_manifest();
+        let inspect = |model: &str, words: &[&str]| {
+            refused(&["inspect", model], b"", at.path(), MODEL, words);
+        };
+
+        write(at.path(), "half.onnx", &onnx[..onnx.len() / 2]);
+        inspect("half.onnx", &["half.onnx", "part"]);
+
+        write(at.path(), "road.onnx", &onnx);
+        write(at.path(), "model.toml", &manifest);
+        let output = atrous(&["inspect", "model.toml"], b"", at.path());
+        assert!(output.status.success());
+
+        write(
+            at.path(),
+            "model.toml",
+            manifest.replacen("format = 1", "format = 1\ncolour = 2", 1),
+        );
+        inspect("model.toml", &["model.toml", "colour", "line 2"]);
+
+        let sha = manifest.lines().find(|l| l.starts_with("sha256")).unwrap();
+        let wrong = format!("sha256 = \"{}\"", "0".repeat(64));
+        write(at.path(), "model.toml", manifest.replace(sha, &wrong));
+        inspect("model.toml", &["road.onnx", "SHA-256"]);
+
+        write(
+            at.path(),
+            "model.toml",
+            manifest.replacen("name = \"Sky\"", "name = \"Road\"", 1),
+        );
+        inspect("model.toml", &["Road", "twice"]);
+
+        write(
+            at.path(),
+            "model.toml",
+            manifest.replacen("height = 361", "height = 353", 1),
+        );
+        let output = atrous(&["inspect", "model.toml"], b"", at.path());
+        assert_eq!(
+            output.status.code(),
+            Some(MODEL),
+            "the graph's own sizes are fixed"
+        );
+    }
 }

@@ -6,8 +6,7 @@ use atrous::engine::fake::FakeSegmenter;
 use atrous::engine::tract::TractSegmenter;
 use atrous::engine::{EngineError, Logits, Segmenter, Shape};
 use atrous::mask::Mask;
-use atrous::model::{Manifest, Model, bundled};
-use atrous::postprocess::upsample::UpsampleArgmax;
+use atrous::model::{Model, bundled};
 
 /// Models for development that are not part of the repository.
 const SHARED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/models");
@@ -80,6 +79,8 @@ fn labels_have_the_models_size_are_classes_and_repeat() {
 #[cfg(feature = "bundled")]
 #[test]
 fn labels_are_the_argmax_of_the_logits() {
+    use atrous::postprocess::upsample::UpsampleArgmax;
+
     let model = Model::open("road").unwrap();
     let mut segmenter = TractSegmenter::new(&model).unwrap();
     let shape = segmenter.shape();
@@ -131,7 +132,7 @@ fn quantized_and_float_models_with_labels_inside_run() {
 #[test]
 fn a_manifest_that_does_not_fit_the_graph_is_refused() {
     let model = Model::open("road").unwrap();
-    let refuse = |change: &dyn Fn(&mut Manifest)| {
+    let refuse = |change: &dyn Fn(&mut atrous::model::Manifest)| {
         let mut wrong = model.clone();
         change(&mut wrong.manifest);
         let error = TractSegmenter::new(&wrong).err().map(|e| e.to_string());

@@ -214,8 +214,8 @@ fn tensor_info(value: &ValueInfoProto) -> TensorInfo {
 
 /// The number of elements of a shape; `None` where it is negative or too large.
 fn elements(dims: &[i64]) -> Option<u64> {
-    let sides = dims.iter().map(|&d| u64::try_from(d).ok());
-    let product = sides.fold(Some(1u64), |p, d| p?.checked_mul(d?));
+    let mut sides = dims.iter().map(|&d| u64::try_from(d).ok());
+    let product = sides.try_fold(1u64, |product, side| product.checked_mul(side?));
     product.filter(|&n| n <= MAX_ELEMENTS)
 }
 

@@ -308,6 +308,15 @@ impl<'a> Walk<'a> {
             if !(1..=4).contains(&across) || !(1..=4).contains(&down) {
                 return Err(BAD);
             }
+            // Chroma finer than luma, or in between its samples, is legal but not
+            // in use, and the decoder's upsampling panics on some of it.
+            let luma = self
+                .parts
+                .first()
+                .map_or((across, down), |luma| (luma.across, luma.down));
+            if !luma.0.is_multiple_of(across) || !luma.1.is_multiple_of(down) {
+                return Err("the JPEG's chroma has an unusual sampling");
+            }
             self.parts.push(Part { id, across, down });
         }
         self.progressive = code == marker::SOF2;
@@ -678,6 +687,7 @@ mod tests {
         };
         assert!(edited(9, 4).contains("CMYK"));
         assert!(edited(4, 12).contains("8 bits"));
+        assert!(edited(14, 0x22).contains("sampling"));
         assert!(edited(1, 0xC9).contains("arithmetic"));
         assert!(edited(1, 0xE5).contains("no frame header"));
         assert!(reason(b"GIF89a".to_vec()).contains("FF D8"));
