@@ -9,9 +9,9 @@ mod config;
 mod devices;
 mod doctor;
 mod exit;
+mod figures;
 mod inspect;
 mod run;
-mod stats_line;
 
 /// Semantic segmentation from a camera frame to a GPIO pin.
 #[derive(Debug, Parser)]

@@ -9,7 +9,7 @@ set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-camvid="" start="" run="$here/runs/road" out="$root/models/road" count=400
+camvid="" start="" run="$here/runs/road" out="$root/models/road" count=600
 python=${PYTHON:-python3}
 
 usage() { sed -n '2,8s/^# \{0,1\}//p' "$0"; }
@@ -53,8 +53,8 @@ render() { # folder, number, seed
         "$1" --count "$2" --seed "$3" --size 640x480)
     touch "$1/ready"
 }
-render "$run/scenes-train" "$count" 1
-render "$run/scenes-held-out" 40 900001
+render "$run/scenes-train" "$count" 1000
+render "$run/scenes-held-out" 60 900000
 
 module() { "$venv/bin/python" -m "atrous_train.$@"; }
 module train --camvid "$camvid" --start "$start" --run "$run" \

@@ -21,7 +21,8 @@ use atrous::sink::{self, Sink, SinkOptions};
 use atrous::source::uri::SceneRequest;
 use atrous::source::{self, Pace, SourceInfo, SourceUri, scene};
 
-use super::{Global, stats_line};
+use super::Global;
+use super::figures::Figures;
 
 /// A model name that stands for the scene's own truth.
 const TRUTH: &str = "truth";
@@ -124,13 +125,10 @@ pub fn run(args: &RunArgs, global: &Global) -> Result<()> {
     };
     // A picture drawn in place has its own line of figures.
     let print = global.chatty() && !(draws && std::io::stdout().is_terminal());
-    let mut last = None;
-    let counters = pipeline::run(parts, &stop, &mut |snapshot| {
-        if print && (snapshot.age.is_some() || last.as_ref() != Some(&snapshot.counters)) {
-            eprintln!("{}", stats_line::format(snapshot));
-        }
-        last = Some(snapshot.counters);
-    })?;
+    let mut figures = Figures::new(print, &info, settings.frames.value);
+    let result = pipeline::run(parts, &stop, &mut |snapshot| figures.show(snapshot));
+    figures.finish();
+    let counters = result?;
     judge(&info, counters.inferred, counters.bad)
 }
 

@@ -79,7 +79,7 @@ def class_weights(pairs, classes=len(CLASS_NAMES)):
 
 def to_input(pictures):
     """Pictures (N, H, W, 3), 0..255 -> NCHW float tensor, -1..1, channels last."""
-    x = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float()
+    x = torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float()
     return x.div(127.5).sub(1.0).contiguous(memory_format=torch.channels_last)
 
 

@@ -151,10 +151,9 @@ def run_stage(stage, net, mixer, weights, held_out, args, curves):
             group["lr"] = group["rate"] * factor
         loss = train_step(net, optimizer, mixer.batch(step), weights, args, step)
         step += 1
-        if loss is None:
-            continue
-        average = loss if average is None else 0.95 * average + 0.05 * loss
-        if step % args.log_every == 0 or step <= 3:
+        if loss is not None:
+            average = loss if average is None else 0.95 * average + 0.05 * loss
+        if average is not None and (step % args.log_every == 0 or step <= 3):
             seconds = clock.seconds()
             print(
                 f"stage {stage.number} step {step} {seconds:.0f} s, {seconds / step:.2f} s/step, "
