@@ -2,23 +2,11 @@
 
 use thiserror::Error;
 
+use crate::logits::Logits;
 use crate::mask::Mask;
 
 pub mod fake;
 pub mod tract;
-
-/// Class scores at the model's own output resolution.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Logits {
-    /// Width in cells; at most the model's input width.
-    pub width: u32,
-    /// Height in cells.
-    pub height: u32,
-    /// Number of classes.
-    pub classes: usize,
-    /// Scores in the order row, column, class (NHWC without N).
-    pub values: Vec<f32>,
-}
 
 /// The fixed shape of a model's work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,13 +13,15 @@ mod fault;
 pub mod files;
 pub mod json;
 pub mod null;
+mod options;
 mod score;
 mod select;
 pub mod terminal;
 mod visual;
 
+pub use options::SinkOptions;
 pub use score::{Score, score};
-pub use select::{SinkOptions, check, open};
+pub use select::{check, open};
 pub use visual::{UnknownVisual, Visual};
 
 /// Durations of the steps of one result.

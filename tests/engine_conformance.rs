@@ -4,7 +4,8 @@ use std::path::Path;
 
 use atrous::engine::fake::FakeSegmenter;
 use atrous::engine::tract::TractSegmenter;
-use atrous::engine::{EngineError, Logits, Segmenter, Shape};
+use atrous::engine::{EngineError, Segmenter, Shape};
+use atrous::logits::Logits;
 use atrous::mask::Mask;
 use atrous::model::{Model, bundled};
 

@@ -3,7 +3,8 @@
 //! Over a drawn scene it stands in for a perfect and instant model, so that the
 //! rest of the way can be run and judged without one (`--model truth`).
 
-use super::{EngineError, Logits, Segmenter, Shape};
+use super::{EngineError, Segmenter, Shape};
+use crate::logits::Logits;
 use crate::mask::Mask;
 
 /// Returns the labels it was last hinted, whatever the picture.

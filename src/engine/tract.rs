@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use tract_onnx::prelude::*;
 
-use super::{EngineError, Logits, Segmenter, Shape};
+use super::{EngineError, Segmenter, Shape};
 use crate::guard;
+use crate::logits::Logits;
 use crate::mask::Mask;
 use crate::model::manifest::{Channels, InputType, Layout, Manifest, OutputKind};
 use crate::model::{Graph, Model, ModelError};

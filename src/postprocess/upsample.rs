@@ -23,7 +23,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::Logits;
+use crate::logits::Logits;
 use crate::mask::Mask;
 
 /// Where output pixels lie between the model's cells: `p` for pixel `o` of `n`

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::fault::fault;
-use super::select::SinkOptions;
+use super::options::SinkOptions;
 use super::visual::Painter;
 use super::{Outcome, Sink, SinkError, Visual};
 use crate::classes::Classes;

@@ -12,13 +12,15 @@ use super::fault::fault;
 use super::{Outcome, Sink, SinkError};
 use crate::classes::Classes;
 
+mod canvas;
 mod cells;
 mod colour;
 mod legend;
 mod letters;
 mod scale;
 
-pub use cells::{Canvas, render};
+pub use canvas::Canvas;
+pub use cells::render;
 pub use colour::ColourMode;
 pub use legend::status;
 

@@ -1,5 +1,6 @@
 //! The picture as character cells.
 
+use super::canvas::Canvas;
 use super::colour::{ColourMode, Pen};
 use super::legend::legend;
 use super::letters::letters;
@@ -10,27 +11,6 @@ use crate::sink::visual::blend;
 
 /// Lines that the picture leaves free: legend, status, and the log's.
 const OTHER_LINES: u32 = 2 + super::LOG_LINES as u32;
-
-/// What is drawn on.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Canvas {
-    /// Width of the terminal in columns.
-    pub columns: u16,
-    /// Height of the terminal in rows.
-    pub rows: u16,
-    /// Its colours.
-    pub mode: ColourMode,
-    /// Weight of the class colour in the overlay, 0..=1.
-    pub alpha: f32,
-}
-
-impl Canvas {
-    /// Columns that are drawn in. The last one stays free: after a full line
-    /// terminals disagree about where the cursor is.
-    pub fn width(self) -> usize {
-        usize::from(self.columns.max(2) - 1)
-    }
-}
 
 /// Draws the overlay, as large as it fits, and the legend below it. Every line
 /// ends in a newline, and there is room below for the status and a little log.

@@ -1,6 +1,6 @@
 //! The lines below the picture.
 
-use super::cells::Canvas;
+use super::canvas::Canvas;
 use super::colour::{ColourMode, Pen};
 use super::letters::letters;
 use crate::classes::Classes;
