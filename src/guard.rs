@@ -4,6 +4,7 @@
 //! [`contain`] gives such a panic back as a message, and keeps Rust's own report
 //! off the user's terminal once [`install`] was called.
 
+use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -30,11 +31,14 @@ pub fn contain<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     let before = CONTAINED.replace(true);
     let result = catch_unwind(AssertUnwindSafe(work));
     CONTAINED.set(before);
-    result.map_err(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-        text.unwrap_or("unknown cause").to_owned()
-    })
+    result.map_err(|panic| panic_text(panic.as_ref()))
+}
+
+/// What a panic said.
+pub fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("unknown cause").to_owned()
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use crate::config::CompiledRule;
 use crate::engine::{EngineError, Segmenter};
 use crate::frame::Frame;
 use crate::gpio::Pin;
+use crate::guard;
 use crate::preprocess::Fit;
 use crate::sink::{Counters, Outcome, Sink, SinkError};
 use crate::source::{FrameSource, Pace, SourceError};
@@ -47,6 +48,9 @@ const OUTCOMES_AT_WORK: usize = 4;
 /// How long a thread may take to end after it was told to. A source that hangs
 /// in a read of a pipe cannot be woken; the process ends without it.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The thread that holds the lines.
+const TRIGGER: &str = "trigger";
 
 /// How often the supervisor looks around.
 const TICK: Duration = Duration::from_millis(20);
@@ -105,8 +109,11 @@ pub enum PipelineError {
 }
 
 /// Runs until the source ends, enough results were made, something fails, or
-/// `stop` is set. Lines are safe when it returns. `observe` is called about once
-/// a second and at the end.
+/// `stop` is set. `observe` is called about once a second and at the end.
+///
+/// When it returns, or unwinds from a panic in `observe`, every line has gone safe.
+/// A stop, and with a live source a failure, does not wait for the picture that
+/// the model is working on: the lines go safe at once.
 ///
 /// # Errors
 /// The first thing that failed.
@@ -116,94 +123,58 @@ pub fn run(
     observe: &mut dyn FnMut(&Snapshot),
 ) -> Result<Counters, PipelineError> {
     let live = parts.source.info().pace == Pace::Live;
-    let when_full = if live {
-        WhenFull::Replace
-    } else {
-        WhenFull::Wait
-    };
-    let frames = Arc::new(Mailbox::<Frame>::new(1, when_full));
-    let spare_frames = Arc::new(Mailbox::<Frame>::new(4, WhenFull::Replace));
-    let outcomes = Arc::new(Mailbox::<Box<Outcome>>::new(1, WhenFull::Wait));
-    let keep_all = parts.sinks.iter().any(|s| s.wants_every_result());
-    let queue = match (keep_all, live) {
-        (false, _) => 1,
-        (true, true) => OUTCOMES - OUTCOMES_AT_WORK,
-        // Room for all: nothing is ever displaced, the worker waits instead.
-        (true, false) => OUTCOMES,
-    };
-    let delivered = Arc::new(Mailbox::<Box<Outcome>>::new(queue, WhenFull::Replace));
-    let spare_outcomes = Arc::new(Mailbox::<Box<Outcome>>::new(OUTCOMES, WhenFull::Replace));
-    for _ in 0..OUTCOMES {
-        spare_outcomes.put(Box::default());
-    }
+    let links = Links::new(live, parts.sinks.iter().any(|s| s.wants_every_result()));
     let stats = Arc::new(Stats::default());
     let actuator = Actuator::new(&parts.rules, parts.pins)?;
+    let mut worker = Worker::new(
+        parts.segmenter,
+        parts.fit,
+        &parts.classes,
+        parts.min_area,
+        parts.rules,
+    );
 
-    let mut threads = Threads::default();
+    let mut threads = Threads::new(links.clone(), Arc::clone(stop));
     {
-        let (delivered, spare) = (Arc::clone(&delivered), Arc::clone(&spare_outcomes));
-        let (mut sinks, classes) = (parts.sinks, parts.classes.clone());
+        let (links, mut sinks, classes) = (links.clone(), parts.sinks, parts.classes);
         threads.start("sink", move || {
-            delivery::deliver(&mut sinks, &classes, &delivered, &spare).map_err(Into::into)
-        })?;
-    }
-    {
-        let (outcomes, delivered, spare, stats) = (
-            Arc::clone(&outcomes),
-            Arc::clone(&delivered),
-            Arc::clone(&spare_outcomes),
-            Arc::clone(&stats),
-        );
-        threads.start("trigger", move || {
-            actuator.drive(&outcomes, &delivered, &spare, &stats)
-        })?;
-    }
-    {
-        let mut worker = Worker::new(
-            parts.segmenter,
-            parts.fit,
-            &parts.classes,
-            parts.min_area,
-            parts.rules,
-        );
-        let (frames, spare_frames, outcomes, spare_outcomes, stats) = (
-            Arc::clone(&frames),
-            Arc::clone(&spare_frames),
-            Arc::clone(&outcomes),
-            Arc::clone(&spare_outcomes),
-            Arc::clone(&stats),
-        );
-        let limit = parts.frames;
-        threads.start("inference", move || {
-            worker.work(
-                &frames,
-                &spare_frames,
-                &outcomes,
-                &spare_outcomes,
-                &stats,
-                limit,
+            delivery::deliver(
+                &mut sinks,
+                &classes,
+                &links.delivered,
+                &links.spare_outcomes,
             )
+            .map_err(Into::into)
         })?;
     }
     {
-        let (frames, stats, stop) = (Arc::clone(&frames), Arc::clone(&stats), Arc::clone(stop));
+        let (links, stats) = (links.clone(), Arc::clone(&stats));
+        threads.start(TRIGGER, move || actuator.drive(&links, &stats))?;
+    }
+    {
+        let (links, stats, limit) = (links.clone(), Arc::clone(&stats), parts.frames);
+        threads.start("inference", move || worker.work(&links, &stats, limit))?;
+    }
+    {
+        let (links, stats, stop) = (links.clone(), Arc::clone(&stats), Arc::clone(stop));
         let mut source = parts.source;
         threads.start("capture", move || {
-            capture::drain(source.as_mut(), &frames, &spare_frames, &stats, &stop)
-                .map_err(Into::into)
+            capture::drain(source.as_mut(), &links, &stats, &stop).map_err(Into::into)
         })?;
     }
 
     let mut next_report = Instant::now() + Duration::from_secs(1);
-    let mut stopped_at = None;
+    let mut ending_since = None;
     while threads.any_running_but("capture") {
         thread::sleep(TICK);
         threads.reap();
-        if threads.failed() || stop.load(Ordering::Relaxed) {
-            // From the front to the back, so that what is under way is finished
-            // and the last thing that happens is that the lines go safe.
-            frames.close();
-            let since = *stopped_at.get_or_insert_with(Instant::now);
+        let stopped = stop.load(Ordering::Relaxed);
+        if stopped || threads.failed() {
+            links.frames.close();
+            let since: Instant = *ending_since.get_or_insert_with(Instant::now);
+            if stopped || live || since.elapsed() > PATIENCE {
+                links.outcomes.close();
+            }
             if since.elapsed() > PATIENCE {
                 break;
             }
@@ -213,22 +184,86 @@ pub fn run(
             next_report += Duration::from_secs(1);
         }
     }
-    stop.store(true, Ordering::Relaxed);
-    threads.finish(PATIENCE);
+    threads.finish();
+    // A frame that no one took is one that came too late to matter.
+    while links.frames.take().is_some() {
+        stats.count(|c| c.superseded += 1);
+    }
     observe(&stats.snapshot());
     threads.result().map(|()| stats.counters())
+}
+
+/// The mailboxes between the threads of one run.
+#[derive(Clone)]
+pub struct Links {
+    /// From capture to the worker.
+    frames: Arc<Mailbox<Frame>>,
+    /// Used frames, on their way back to capture.
+    spare_frames: Arc<Mailbox<Frame>>,
+    /// From the worker to the actuator.
+    outcomes: Arc<Mailbox<Box<Outcome>>>,
+    /// From the actuator to the sinks.
+    delivered: Arc<Mailbox<Box<Outcome>>>,
+    /// Used outcomes, on their way back to the worker.
+    spare_outcomes: Arc<Mailbox<Box<Outcome>>>,
+}
+
+impl Links {
+    /// With a `live` source the newest value wins. `keep_all` tells that a sink
+    /// wants every result.
+    fn new(live: bool, keep_all: bool) -> Self {
+        let (replace, wait) = (WhenFull::Replace, WhenFull::Wait);
+        let waiting_for_sinks = match (keep_all, live) {
+            (false, _) => 1,
+            (true, true) => OUTCOMES - OUTCOMES_AT_WORK,
+            // Room for all: nothing is ever displaced, the worker waits instead.
+            (true, false) => OUTCOMES,
+        };
+        let links = Self {
+            frames: Arc::new(Mailbox::new(1, if live { replace } else { wait })),
+            spare_frames: Arc::new(Mailbox::new(4, replace)),
+            outcomes: Arc::new(Mailbox::new(1, wait)),
+            delivered: Arc::new(Mailbox::new(waiting_for_sinks, replace)),
+            spare_outcomes: Arc::new(Mailbox::new(OUTCOMES, replace)),
+        };
+        for _ in 0..OUTCOMES {
+            links.spare_outcomes.put(Box::default());
+        }
+        links
+    }
+
+    fn close(&self) {
+        self.frames.close();
+        self.outcomes.close();
+        self.delivered.close();
+        self.spare_frames.close();
+        self.spare_outcomes.close();
+    }
 }
 
 type Ending = Result<(), PipelineError>;
 
 /// The threads of a run, and the first error among those that ended.
-#[derive(Default)]
+///
+/// However the supervisor leaves, it does not leave before the trigger thread has
+/// ended, and with it the lines are safe.
 struct Threads {
     running: Vec<(&'static str, JoinHandle<Ending>)>,
     error: Option<PipelineError>,
+    links: Links,
+    stop: Arc<AtomicBool>,
 }
 
 impl Threads {
+    fn new(links: Links, stop: Arc<AtomicBool>) -> Self {
+        Self {
+            running: Vec::new(),
+            error: None,
+            links,
+            stop,
+        }
+    }
+
     fn start(
         &mut self,
         name: &'static str,
@@ -253,20 +288,16 @@ impl Threads {
 
     /// Collects the threads that have ended.
     fn reap(&mut self) {
-        let mut i = 0;
-        while i < self.running.len() {
-            if !self.running[i].1.is_finished() {
-                i += 1;
-                continue;
-            }
-            let (name, handle) = self.running.remove(i);
+        let (ended, running) = std::mem::take(&mut self.running)
+            .into_iter()
+            .partition(|(_, handle)| handle.is_finished());
+        self.running = running;
+        let ended: Vec<(&'static str, JoinHandle<Ending>)> = ended;
+        for (name, handle) in ended {
             let ending = handle.join().unwrap_or_else(|panic| {
-                let text = panic.downcast_ref::<String>().map(String::as_str);
-                let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-                let reason = text.unwrap_or("unknown cause").to_owned();
                 Err(PipelineError::Internal {
                     thread: name,
-                    reason,
+                    reason: guard::panic_text(panic.as_ref()),
                 })
             });
             if let Err(error) = ending {
@@ -275,20 +306,37 @@ impl Threads {
         }
     }
 
-    /// Waits for the rest, but not for ever.
-    fn finish(&mut self, patience: Duration) {
-        let deadline = Instant::now() + patience;
+    /// Tells every thread to end, and waits: without limit for the trigger thread,
+    /// which holds the lines and waits for nobody; not for ever for the others.
+    fn finish(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if self.any_running_but("capture") {
+            self.links.close();
+        }
+        self.links.frames.close();
+        let deadline = Instant::now() + PATIENCE;
         self.reap();
-        while !self.running.is_empty() && Instant::now() < deadline {
+        while self.running.iter().any(|(name, _)| *name == TRIGGER)
+            || (!self.running.is_empty() && Instant::now() < deadline)
+        {
             thread::sleep(TICK);
             self.reap();
         }
-        for (name, _) in &self.running {
-            log::debug!("the {name} thread did not end in time");
+        for (name, _) in self.running.drain(..) {
+            log::warn!("the {name} thread hangs; the program ends without it");
         }
     }
 
-    fn result(self) -> Ending {
-        self.error.map_or(Ok(()), Err)
+    fn result(mut self) -> Ending {
+        self.error.take().map_or(Ok(()), Err)
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if !self.running.is_empty() {
+            self.links.close();
+            self.finish();
+        }
     }
 }

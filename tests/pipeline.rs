@@ -142,7 +142,11 @@ struct Troubled {
     calls: u64,
     fail_at: Option<u64>,
     panic_at: Option<u64>,
+    /// This call takes [`HANG`].
+    hang_at: Option<u64>,
 }
+
+const HANG: Duration = Duration::from_secs(2);
 
 impl Segmenter for Troubled {
     fn shape(&self) -> Shape {
@@ -153,6 +157,9 @@ impl Segmenter for Troubled {
         std::thread::sleep(self.delay);
         self.calls += 1;
         assert_ne!(self.panic_at, Some(self.calls), "made to");
+        if self.hang_at == Some(self.calls) {
+            std::thread::sleep(HANG);
+        }
         if self.fail_at == Some(self.calls) {
             return Err(EngineError::Run {
                 model: "troubled".into(),
@@ -187,6 +194,7 @@ fn troubled() -> Troubled {
         calls: 0,
         fail_at: None,
         panic_at: None,
+        hang_at: None,
     }
 }
 
@@ -419,4 +427,69 @@ fn without_a_result_in_time_the_line_goes_safe_and_comes_back() {
     run(parts(source, troubled(), Recorder::new(&seen), &edges)).unwrap();
     let (low, high) = (Level::Low, Level::High);
     assert_eq!(edges_of(&edges), [low, high, low, high, low]);
+}
+
+#[test]
+fn a_stop_does_not_wait_for_the_model_before_lines_go_safe() {
+    let (seen, edges): (_, Edges) = Default::default();
+    let mut segmenter = troubled();
+    segmenter.hang_at = Some(2);
+    let mut parts = parts(
+        Counted::new(u64::MAX, Pace::Live),
+        segmenter,
+        Recorder::new(&seen),
+        &edges,
+    );
+    // So that it is not the age which makes the line safe.
+    parts.rules[0].spec.max_age = None;
+    let stop = Arc::new(AtomicBool::new(false));
+    let safe_while_hanging = {
+        let (edges, stop) = (Arc::clone(&edges), Arc::clone(&stop));
+        std::thread::spawn(move || {
+            while edges_of(&edges).len() < 2 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            stop.store(true, Ordering::Relaxed);
+            // Well before the model comes back.
+            std::thread::sleep(HANG / 2);
+            edges_of(&edges)
+        })
+    };
+    pipeline::run(parts, &stop, &mut |_| {}).unwrap();
+    assert_eq!(safe_while_hanging.join().unwrap(), WHOLE_STORY);
+}
+
+#[test]
+fn a_panic_of_the_observer_leaves_lines_safe() {
+    let (seen, edges): (_, Edges) = Default::default();
+    let parts = parts(
+        Counted::new(u64::MAX, Pace::Live),
+        troubled(),
+        Recorder::new(&seen),
+        &edges,
+    );
+    atrous::guard::install();
+    let stop = Arc::new(AtomicBool::new(false));
+    let result = atrous::guard::contain(|| {
+        pipeline::run(parts, &stop, &mut |_| panic!("nowhere to write to"))
+    });
+    assert!(result.is_err());
+    assert_eq!(edges_of(&edges), WHOLE_STORY);
+}
+
+#[test]
+fn a_region_without_a_pixel_keeps_its_line_safe() {
+    let (seen, edges): (_, Edges) = Default::default();
+    let mut parts = parts(
+        Counted::new(3, Pace::OnDemand),
+        troubled(),
+        Recorder::new(&seen),
+        &edges,
+    );
+    let speck = [[0.001, 0.001], [0.002, 0.001], [0.001, 0.002]];
+    parts.rules[0].region = Region::polygon(&speck).unwrap();
+    // Were the region taken for empty of class 1, the line would go high.
+    parts.rules[0].spec.active = Level::Low;
+    run(parts).unwrap();
+    assert_eq!(edges_of(&edges), [Level::Low]);
 }

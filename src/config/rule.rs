@@ -13,6 +13,9 @@ use crate::trigger::{Level, RuleSpec};
 /// Most rules in one config.
 pub const MAX_RULES: usize = 32;
 
+/// How old a result may be where a rule does not say.
+pub const DEFAULT_MAX_AGE: Duration = Duration::from_secs(1);
+
 /// Longest `dwell_ms` and `max_age_ms`: an hour.
 const MAX_MILLIS: u64 = 3_600_000;
 
@@ -34,7 +37,8 @@ pub struct RuleConfig {
     /// How long the share must stay there first, in milliseconds.
     #[serde(default)]
     pub dwell_ms: u64,
-    /// Age of the newest result past which the line goes safe, in milliseconds.
+    /// Age of the newest result past which the line goes safe, in milliseconds, 1
+    /// or more; [`DEFAULT_MAX_AGE`] if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_age_ms: Option<u64>,
     /// The pin to drive; none if absent.
@@ -178,13 +182,21 @@ fn compile_one(
             return Err(format!("{key} is longer than an hour"));
         }
     }
+    if rule.max_age_ms == Some(0) {
+        return Err(
+            "max_age_ms is 0, so that no result is ever young enough; 1000 is a second".into(),
+        );
+    }
+    let max_age = rule
+        .max_age_ms
+        .map_or(DEFAULT_MAX_AGE, Duration::from_millis);
     let spec = RuleSpec {
         on: rule.on,
         off: rule.off,
         dwell: Duration::from_millis(rule.dwell_ms),
         active: rule.active.into(),
         safe: rule.safe.into(),
-        max_age: rule.max_age_ms.map(Duration::from_millis),
+        max_age: Some(max_age),
     };
     spec.check().map_err(|e| e.to_string())?;
     let line = match &rule.pin {
@@ -254,6 +266,7 @@ mod tests {
         assert!(reason(|r| r.on = 0.01).contains("below"));
         assert!(reason(|r| r.on = f32::NAN).starts_with("rule 'stop'"));
         assert!(reason(|r| r.dwell_ms = u64::MAX).contains("dwell_ms"));
+        assert!(reason(|r| r.max_age_ms = Some(0)).contains("max_age_ms"));
         assert!(reason(|r| r.pin = Some(PinRef::Name("GPIO99".into()))).contains("GPIO99"));
     }
 

@@ -1,8 +1,8 @@
 //! The trigger thread: drives the lines and waits with a deadline.
 
-use super::PipelineError;
-use super::mailbox::{CloseOnDrop, Mailbox, Put, Taken};
+use super::mailbox::{CloseOnDrop, Put, Taken};
 use super::stats::Stats;
+use super::{Links, PipelineError};
 use crate::clock;
 use crate::config::CompiledRule;
 use crate::config::rule::MAX_RULES;
@@ -46,13 +46,9 @@ impl Actuator {
     ///
     /// # Errors
     /// [`PipelineError::Gpio`] where a line cannot be driven.
-    pub fn drive(
-        mut self,
-        outcomes: &Mailbox<Box<Outcome>>,
-        delivered: &Mailbox<Box<Outcome>>,
-        spare: &Mailbox<Box<Outcome>>,
-        stats: &Stats,
-    ) -> Result<(), PipelineError> {
+    pub fn drive(mut self, links: &Links, stats: &Stats) -> Result<(), PipelineError> {
+        let (outcomes, delivered, spare) =
+            (&links.outcomes, &links.delivered, &links.spare_outcomes);
         let _close = CloseOnDrop(delivered);
         let _stop_worker = CloseOnDrop(outcomes);
         let _release_worker = CloseOnDrop(spare);

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::Links;
 use super::mailbox::{CloseOnDrop, Mailbox, Put};
 use super::stats::Stats;
 use crate::frame::Frame;
@@ -10,18 +11,17 @@ use crate::source::{FrameSource, Next, SourceError};
 /// Bad frames that are logged one by one before only the count goes on.
 const LOGGED_BAD_FRAMES: u64 = 10;
 
-/// Reads frames into `frames` until the source ends, fails or `stop` is set.
-/// Buffers come back through `spare`.
+/// Reads frames until the source ends, fails or `stop` is set.
 ///
 /// # Errors
 /// What ended the source, unless it ended by itself.
 pub fn drain(
     source: &mut dyn FrameSource,
-    frames: &Mailbox<Frame>,
-    spare: &Mailbox<Frame>,
+    links: &Links,
     stats: &Stats,
     stop: &AtomicBool,
 ) -> Result<(), SourceError> {
+    let (frames, spare) = (&links.frames, &links.spare_frames);
     let _close = CloseOnDrop(frames);
     let mut expected = None;
     let mut frame = Frame::default();
@@ -41,7 +41,10 @@ pub fn drain(
                         stats.count(|c| c.superseded += 1);
                         old
                     }
-                    Put::Closed(_) => break,
+                    Put::Closed(_) => {
+                        stats.count(|c| c.superseded += 1);
+                        break;
+                    }
                 };
             }
             Err(error @ SourceError::Corrupt { .. }) => {
@@ -52,7 +55,7 @@ pub fn drain(
                     bad = c.bad;
                 });
                 // The bad frame had a number too; it is not one the driver lost.
-                expected = expected.map(|e| e + 1);
+                expected = expected.map(|e: u64| e.saturating_add(1));
                 log_bad(&error, bad);
             }
             Err(error) if error.is_recoverable() => log::warn!("{error}"),

@@ -17,6 +17,7 @@ pub struct Stats {
 
 #[derive(Debug)]
 struct Inner {
+    start: Duration,
     counters: Counters,
     window: Window,
 }
@@ -36,6 +37,8 @@ pub struct Snapshot {
     pub counters: Counters,
     /// Results a second since the last snapshot.
     pub rate: f64,
+    /// Results a second since the start.
+    pub mean_rate: f64,
     /// Ages (capture to result) since the last snapshot; `None` without results.
     pub age: Option<Ages>,
     /// Mean durations since the last snapshot.
@@ -63,6 +66,7 @@ impl Default for Stats {
         };
         Self {
             inner: Mutex::new(Inner {
+                start: window.since,
                 counters: Counters::default(),
                 window,
             }),
@@ -100,6 +104,8 @@ impl Stats {
     pub fn snapshot(&self) -> Snapshot {
         let mut inner = self.lock();
         let now = clock::now();
+        let since_start = now.saturating_sub(inner.start).as_secs_f64().max(1e-9);
+        let mean_rate = inner.counters.inferred as f64 / since_start;
         let window = &mut inner.window;
         let elapsed = now.saturating_sub(window.since).as_secs_f64().max(1e-9);
         window.ages.sort_unstable();
@@ -123,6 +129,7 @@ impl Stats {
         Snapshot {
             counters: inner.counters,
             rate,
+            mean_rate,
             age,
             stages,
         }

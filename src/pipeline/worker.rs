@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use super::PipelineError;
 use super::capture::log_bad;
-use super::mailbox::{CloseOnDrop, Mailbox, Put};
+use super::mailbox::{CloseOnDrop, Put};
 use super::stats::Stats;
+use super::{Links, PipelineError};
 use crate::classes::Classes;
 use crate::clock;
 use crate::config::CompiledRule;
@@ -68,13 +68,17 @@ impl Worker {
     /// decoded is counted and skipped.
     pub fn work(
         &mut self,
-        frames: &Mailbox<Frame>,
-        spare_frames: &Mailbox<Frame>,
-        outcomes: &Mailbox<Box<Outcome>>,
-        spare_outcomes: &Mailbox<Box<Outcome>>,
+        links: &Links,
         stats: &Stats,
         limit: Option<u64>,
     ) -> Result<(), PipelineError> {
+        let Links {
+            frames,
+            spare_frames,
+            outcomes,
+            spare_outcomes,
+            ..
+        } = links;
         let _close = CloseOnDrop(outcomes);
         let _stop_capture = CloseOnDrop(frames);
         while limit.is_none_or(|limit| self.index < limit) {
@@ -147,7 +151,13 @@ impl Worker {
         for (rule, spans) in self.rules.iter().zip(&self.spans) {
             outcome.rules.push(RuleState {
                 name: rule.name.clone(),
-                fraction: spans.fraction(&outcome.mask, &rule.classes),
+                // Nothing is known of a region without a pixel: no number, so that
+                // the line is safe.
+                fraction: if spans.is_empty() {
+                    f32::NAN
+                } else {
+                    spans.fraction(&outcome.mask, &rule.classes)
+                },
                 active: false,
             });
         }
@@ -179,6 +189,15 @@ impl Worker {
                 .map(|r| r.region.rasterize(width, height))
                 .collect();
             self.spans_size = (width, height);
+            for (rule, spans) in self.rules.iter().zip(&self.spans) {
+                if spans.is_empty() {
+                    log::warn!(
+                        "rule '{}': its region holds no pixel of a {width}x{height} picture, \
+                         so its line stays safe",
+                        rule.name
+                    );
+                }
+            }
         }
     }
 }
