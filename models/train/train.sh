@@ -60,5 +60,6 @@ module() { "$venv/bin/python" -m "atrous_train.$@"; }
 module train --camvid "$camvid" --start "$start" --run "$run" \
     --scenes "$run/scenes-train" --held-out-scenes "$run/scenes-held-out" "$@"
 module plot "$run/curves.csv" "$run/curves.png"
-module export "$run/stage2-final.pt" --out "$out" --check "$camvid/val"
+module calibrate "$run/stage2-final.pt" "$run/calibrated.pt" --camvid "$camvid" --scenes "$run/scenes-train"
+module export "$run/calibrated.pt" --out "$out" --check "$camvid/val"
 module evaluate "$out/road.onnx" "$camvid/val" "$run/scenes-held-out"

