@@ -65,16 +65,17 @@ impl Camera {
         let identity = device
             .identity()
             .map_err(|error| setup("asking what it is", error))?;
-        if let Some(problem) = identity.problem() {
-            return Err(open(problem.to_owned()));
+        if let Some(problem) = identity.problem(&uri) {
+            return Err(open(problem));
         }
         let (width, height) = request.size.unwrap_or((640, 480));
         let offers = device
             .offers(width, height, request.fps)
             .map_err(|error| setup("listing its formats", error))?;
         let fourcc = negotiate::choose(&offers, request.format, &uri).map_err(open)?;
+        let ask = negotiate::size_to_ask(fourcc, width, height);
         let answer = device
-            .set_format(fourcc, width, height)
+            .set_format(fourcc, ask.0, ask.1)
             .map_err(|error| setup("setting its format", error))?;
         let plan = negotiate::plan(&answer, fourcc, &offers).map_err(open)?;
         if request

@@ -48,29 +48,28 @@ impl Identity {
             .intersects(Flags::VIDEO_M2M | Flags::VIDEO_M2M_MPLANE)
     }
 
-    /// Why frames cannot be captured from it, if they cannot.
-    pub(super) fn problem(&self) -> Option<&'static str> {
+    /// Why frames cannot be captured from it, if they cannot. `path` is its node.
+    pub(super) fn problem(&self, path: &str) -> Option<String> {
         let has = |flag| self.capabilities.contains(flag);
-        if self.is_converter() {
-            Some("not a camera but a codec or scaler; `atrous devices` lists the cameras there are")
+        let problem = if self.is_converter() {
+            "not a camera but a codec or scaler; `atrous devices` lists the cameras there are"
         } else if has(Flags::VIDEO_CAPTURE) && has(Flags::STREAMING) {
-            None
+            return None;
         } else if has(Flags::VIDEO_CAPTURE) {
-            Some("its driver cannot stream into mapped buffers, which this program needs")
+            "its driver cannot stream into mapped buffers, which this program needs"
         } else if has(Flags::VIDEO_CAPTURE_MPLANE) {
-            Some(
+            return Some(format!(
                 "its driver has only the multi-planar interface, which this program does not \
-                 speak; pipe it in: gst-launch-1.0 -q v4l2src ! videoconvert ! y4menc ! fdsink \
-                 | atrous run '-?pace=live'",
-            )
+                 speak; pipe it in: gst-launch-1.0 -q v4l2src device={path} ! videoconvert ! \
+                 y4menc ! fdsink | atrous run '-?pace=live'"
+            ));
         } else if has(Flags::META_CAPTURE) {
-            Some(
-                "this node carries the camera's metadata, not its pictures; try the node before \
-                 it, or see `atrous devices`",
-            )
+            "this node carries the camera's metadata, not its pictures; try the node before it, \
+             or see `atrous devices`"
         } else {
-            Some("not a capture device; `atrous devices` lists the cameras there are")
-        }
+            "not a capture device; `atrous devices` lists the cameras there are"
+        };
+        Some(problem.to_owned())
     }
 }
 
@@ -165,7 +164,12 @@ impl Device {
             height: answer.height,
             fourcc: answer.fourcc.repr,
             stride: answer.stride,
-            colour: negotiate::colour(answer.colorspace as u32, answer.quantization as u32),
+            bytes: answer.size,
+            colour: negotiate::colour(
+                answer.fourcc.repr,
+                answer.colorspace as u32,
+                answer.quantization as u32,
+            ),
             interlaced: !matches!(
                 answer.field_order,
                 FieldOrder::Any | FieldOrder::Progressive
@@ -190,5 +194,38 @@ impl Device {
             .call(|device| device.set_params(&Parameters::new(interval)))
             .ok()?;
         offer::rate(answer.interval)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_is_no_usable_camera_says_why() {
+        let problem = |capabilities| {
+            let identity = Identity {
+                driver: String::new(),
+                card: String::new(),
+                bus: String::new(),
+                capabilities,
+            };
+            identity.problem("/dev/video4")
+        };
+        let streams = Flags::STREAMING;
+        assert_eq!(problem(Flags::VIDEO_CAPTURE | streams), None);
+        for (capabilities, part) in [
+            (Flags::VIDEO_CAPTURE, "mapped buffers"),
+            (
+                Flags::VIDEO_CAPTURE_MPLANE | streams,
+                "v4l2src device=/dev/video4 !",
+            ),
+            (Flags::META_CAPTURE | streams, "metadata"),
+            (Flags::VIDEO_OUTPUT | streams, "not a capture device"),
+            (Flags::VIDEO_M2M | streams, "codec or scaler"),
+        ] {
+            let text = problem(capabilities).unwrap();
+            assert!(text.contains(part), "{text}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use super::{fault, negotiate, offer};
 
 /// Longest list of formats, sizes or rates that is collected, against a driver
 /// that lists without end.
-const MAX_LISTED: usize = 64;
+const MAX_LISTED: usize = 128;
 
 /// A camera found, or a video device that could not be asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -95,7 +95,7 @@ fn examine(path: &Path) -> Option<CameraInfo> {
     if !identity.captures() {
         return None;
     }
-    camera.problem = identity.problem().map(str::to_owned);
+    camera.problem = identity.problem(&camera.path);
     if camera.problem.is_none() {
         match formats_of(&device) {
             Ok(formats) => camera.formats = formats,

@@ -7,6 +7,9 @@ use crate::source::uri::CameraFormat;
 /// Longest row that is believed, in bytes: the largest width at 4 bytes a pixel.
 const MAX_STRIDE: usize = 4 * crate::frame::MAX_SIDE as usize;
 
+/// Most formats that a message names.
+const MAX_NAMED: usize = 12;
+
 /// What the driver chose, in plain numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Answer {
@@ -15,6 +18,8 @@ pub(super) struct Answer {
     pub(super) fourcc: [u8; 4],
     /// Bytes a row, or 0.
     pub(super) stride: u32,
+    /// Most bytes a frame can have, or 0.
+    pub(super) bytes: u32,
     pub(super) colour: ColourSpace,
     pub(super) interlaced: bool,
 }
@@ -68,9 +73,21 @@ pub(super) fn fourcc_text(mut fourcc: [u8; 4]) -> String {
     if big_endian { text + "-BE" } else { text }
 }
 
+/// The formats on offer as text, those first that can be read.
 fn list(offers: &[Offer]) -> String {
-    let names: Vec<String> = offers.iter().map(|o| fourcc_text(o.fourcc)).collect();
-    names.join(", ")
+    let (read, other): (Vec<_>, Vec<_>) =
+        (offers.iter().map(|offer| offer.fourcc)).partition(|&fourcc| is_understood(fourcc));
+    let names: Vec<String> = (read.into_iter().chain(other))
+        .take(MAX_NAMED)
+        .map(fourcc_text)
+        .collect();
+    let more = offers.len() - names.len();
+    let names = names.join(", ");
+    if more > 0 {
+        format!("{names} and {more} more")
+    } else {
+        names
+    }
 }
 
 /// Whether the format is raw sensor data behind a colour filter.
@@ -151,6 +168,20 @@ pub(super) fn choose(
     }
 }
 
+/// The size to ask the driver for where `width` x `height` is wanted.
+///
+/// Where pixels share their colour, the last column or row of an odd size has none
+/// of its own, and drivers do not agree on what its bytes are. So the picture is
+/// asked for without it.
+pub(super) fn size_to_ask(fourcc: [u8; 4], width: u32, height: u32) -> (u32, u32) {
+    let even = |side: u32| (side & !1).max(2);
+    match understood(fourcc) {
+        Some(CameraFormat::Yuyv) => (even(width), height),
+        Some(CameraFormat::Nv12) => (even(width), even(height)),
+        _ => (width, height),
+    }
+}
+
 /// What the driver's answer to a request for `asked` means.
 ///
 /// # Errors
@@ -202,6 +233,14 @@ pub(super) fn plan(answer: &Answer, asked: [u8; 4], offers: &[Offer]) -> Result<
         // Nothing need follow the last pixel.
         _ => stride * (all_rows - 1) + row,
     };
+    let most = answer.bytes as usize;
+    if format != PixelFormat::Mjpeg && most > 0 && most < needed {
+        return Err(format!(
+            "the driver gives {most} bytes for {width}x{height} {}, which needs {needed}; ask \
+             for another size or format",
+            fourcc_text(answer.fourcc)
+        ));
+    }
     Ok(Plan {
         format,
         width,
@@ -212,18 +251,24 @@ pub(super) fn plan(answer: &Answer, asked: [u8; 4], offers: &[Offer]) -> Result<
     })
 }
 
-/// How YUV from a camera maps to colour, from the numbers V4L2 has for colour space
-/// and quantization. Defaults as `V4L2_MAP_*_DEFAULT` in linux/videodev2.h.
-pub(super) fn colour(colorspace: u32, quantization: u32) -> ColourSpace {
+/// How a camera's code values map to colour, from the numbers V4L2 has for colour
+/// space and quantization. Defaults as `V4L2_MAP_*_DEFAULT` in linux/videodev2.h,
+/// which leave grey open: it counts as a sensor's own values, which use all codes.
+pub(super) fn colour(fourcc: [u8; 4], colorspace: u32, quantization: u32) -> ColourSpace {
+    const SMPTE240M: u32 = 2;
     const REC709: u32 = 3;
     const JPEG: u32 = 7;
+    const BT2020: u32 = 10;
     const DCI_P3: u32 = 12;
     let matrix = match colorspace {
-        REC709 | DCI_P3 => Matrix::Bt709,
+        // The first and BT.2020 have matrices of their own, close to BT.709's.
+        SMPTE240M | REC709 | BT2020 | DCI_P3 => Matrix::Bt709,
         _ => Matrix::Bt601,
     };
-    let range = match (quantization, colorspace) {
-        (1, _) | (0, JPEG) => Range::Full,
+    let full = colorspace == JPEG || understood(fourcc) == Some(CameraFormat::Grey);
+    let range = match quantization {
+        1 => Range::Full,
+        0 if full => Range::Full,
         _ => Range::Limited,
     };
     ColourSpace { matrix, range }
@@ -287,6 +332,7 @@ mod tests {
             height,
             fourcc: *fourcc,
             stride,
+            bytes: 0,
             colour: ColourSpace::default(),
             interlaced: false,
         }
@@ -373,6 +419,46 @@ mod tests {
     }
 
     #[test]
+    fn pixels_that_share_colour_are_asked_for_in_whole() {
+        assert_eq!(size_to_ask(*b"YUYV", 333, 217), (332, 217));
+        assert_eq!(size_to_ask(*b"NV12", 333, 217), (332, 216));
+        assert_eq!(size_to_ask(*b"NV12", 1, 1), (2, 2));
+        for fourcc in [b"RGB3", b"GREY", b"MJPG"] {
+            assert_eq!(size_to_ask(*fourcc, 333, 217), (333, 217));
+        }
+    }
+
+    #[test]
+    fn an_answer_that_holds_too_little_is_refused() {
+        // As vivid answers: two bytes a pixel, also where the last one lacks half
+        // its colour.
+        let mut odd = answer(b"YUYV", 333, 217, 666);
+        odd.bytes = 666 * 217;
+        let error = plan(&odd, *b"YUYV", &[]).unwrap_err();
+        for part in ["144522", "333x217 YUYV", "144956"] {
+            assert!(error.contains(part), "{error}");
+        }
+        let mut even = answer(b"YUYV", 332, 217, 664);
+        even.bytes = 664 * 217;
+        assert!(plan(&even, *b"YUYV", &[]).is_ok());
+        // What a JPEG needs is not known beforehand.
+        let mut jpeg = answer(b"MJPG", 333, 217, 0);
+        jpeg.bytes = 1;
+        assert!(plan(&jpeg, *b"MJPG", &[]).is_ok());
+    }
+
+    #[test]
+    fn a_long_list_is_cut_after_what_can_be_read() {
+        let few = any(&[b"H264", b"YUYV"]);
+        assert_eq!(list(&few), "YUYV, H264");
+        let mut many = any(&[b"UYVY"; 77]);
+        many.push(offer(b"GREY", None, None));
+        let text = list(&many);
+        assert!(text.starts_with("GREY, UYVY, "), "{text}");
+        assert!(text.ends_with(", UYVY and 66 more"), "{text}");
+    }
+
+    #[test]
     fn damaged_and_short_buffers_are_refused() {
         let raw = plan(&answer(b"GREY", 4, 2, 0), *b"GREY", &[]).unwrap();
         assert_eq!(unusable(&raw, &[0; 8], false), None);
@@ -388,12 +474,16 @@ mod tests {
     #[test]
     fn colour_follows_the_kernel() {
         let limited = ColourSpace::default();
-        assert_eq!(colour(8, 0), limited);
-        assert_eq!(colour(1, 2), limited);
-        assert_eq!(colour(7, 0).range, Range::Full);
-        assert_eq!(colour(7, 2).range, Range::Limited);
-        assert_eq!(colour(1, 1).range, Range::Full);
-        assert_eq!(colour(3, 0).matrix, Matrix::Bt709);
+        let yuv = |colorspace, quantization| colour(*b"YUYV", colorspace, quantization);
+        assert_eq!(yuv(8, 0), limited);
+        assert_eq!(yuv(1, 2), limited);
+        assert_eq!(yuv(7, 0).range, Range::Full);
+        assert_eq!(yuv(7, 2).range, Range::Limited);
+        assert_eq!(yuv(1, 1).range, Range::Full);
+        assert_eq!(yuv(3, 0).matrix, Matrix::Bt709);
+        assert_eq!(yuv(10, 0).matrix, Matrix::Bt709);
+        assert_eq!(colour(*b"GREY", 8, 0).range, Range::Full);
+        assert_eq!(colour(*b"GREY", 8, 2).range, Range::Limited);
     }
 
     #[test]
