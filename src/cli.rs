@@ -1,6 +1,6 @@
 //! The command line: the only place that prints.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -11,7 +11,10 @@ mod doctor;
 mod exit;
 mod figures;
 mod inspect;
+mod output;
+mod places;
 mod run;
+mod signals;
 
 /// Semantic segmentation from a camera frame to a GPIO pin.
 #[derive(Debug, Parser)]
@@ -21,7 +24,7 @@ mod run;
     4 model rejected, 5 a requirement not met, 6 verification mismatch.\n\n\
     Try: atrous run                    a drawn street, segmented in the terminal\n     \
          atrous run photo.jpg out/     a picture, the overlay written to out/\n     \
-         atrous run /dev/video0        a camera"
+         atrous run camera             the board's camera (/dev/video0)"
 )]
 struct Cli {
     #[command(flatten)]
@@ -116,8 +119,14 @@ impl Global {
             .filter_module("atrous", level)
             .parse_env("ATROUS_LOG")
             .write_style(style)
-            .format_target(false)
-            .format_timestamp_millis()
+            .format(|out, record| {
+                let (level, time) = (record.level(), out.timestamp_millis());
+                let style = out.default_level_style(level);
+                // A message may name a file or a device.
+                let text = record.args().to_string();
+                let text = output::visible(&text);
+                writeln!(out, "[{time} {style}{level:<5}{style:#}] {text}")
+            })
             .init();
     }
 }

@@ -4,11 +4,12 @@
 //! change. Lines are requested without the kernel's active-low inversion, so that a
 //! level here is the electrical one; polarity belongs to [`crate::trigger`] alone.
 //!
-//! **When the process dies** nothing here runs any more, and the kernel decides what
-//! becomes of the line. Most drivers make it an input again, and a pull resistor
-//! then sets its level. Raspberry Pi's kernels keep the last level driven, unless
-//! `dtparam=strict_gpiod` is in config.txt. A fail-safe that must survive a crash
-//! needs both: that setting and a resistor towards the safe level.
+//! **When the process dies** nothing here runs any more, and the chip's driver decides
+//! what becomes of the line. Some make it an input again, and a pull resistor then
+//! sets its level. Others keep the last level driven: so does the PL061's, and so do
+//! Raspberry Pi's kernels unless `dtparam=strict_gpiod` is in config.txt. A fail-safe
+//! that must survive a crash needs both: a driver that lets go (on a Raspberry Pi that
+//! setting) and a resistor towards the safe level.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -301,11 +302,6 @@ impl DryLine {
         };
         (dry.report)(&dry.edge);
         dry
-    }
-
-    /// A dry line that writes its changes to the log at level info.
-    pub fn logged(chip: &str, line: u32, safe: Level, consumer: &str) -> Self {
-        Self::new(chip, line, safe, consumer, |edge| log::info!("{edge}"))
     }
 
     fn set(&mut self, level: Level) {

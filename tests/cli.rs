@@ -256,6 +256,207 @@ fn outputs_that_cannot_be() {
 }
 
 #[test]
+fn pictures_that_a_shell_made_sinks_of_stay() {
+    let at = folder();
+    for name in ["a.jpg", "b.jpg", "c.jpg"] {
+        write(at.path(), name, name);
+    }
+    std::os::unix::fs::symlink("nowhere", at.path().join("link.png")).unwrap();
+    let run = |args: &[&str], words: &[&str]| {
+        let args = [&["run"], args].concat();
+        refused(&args, b"", at.path(), USAGE, words);
+    };
+    run(
+        &["a.jpg", "b.jpg", "c.jpg"],
+        &["b.jpg", "exists already", "quote it: '*.jpg'"],
+    );
+    run(&["a.jpg", "b.jpg", "out/"], &["b.jpg", "exists already"]);
+    run(&["a.jpg", "./a.jpg"], &["a.jpg", "source itself"]);
+    run(&["a.jpg", "link.png"], &["link.png", "exists already"]);
+    run(
+        &["a.jpg", "x.png", "y.png"],
+        &["x.png", "y.png", "quote it"],
+    );
+    for name in ["a.jpg", "b.jpg", "c.jpg"] {
+        let text = std::fs::read_to_string(at.path().join(name)).unwrap();
+        assert_eq!(text, name);
+    }
+    assert!(!at.path().join("out").exists());
+}
+
+#[test]
+fn a_new_single_file_takes_one_result() {
+    let at = folder();
+    let args = ["run", "--model", "truth", "-n", "1"];
+    let scene = "synthetic://road?pace=demand";
+    let run = || atrous(&[&args[..], &[scene, "mask.png"]].concat(), b"", at.path());
+    assert!(run().status.success());
+    assert_eq!(run().status.code(), Some(USAGE));
+}
+
+/// A device that is always full.
+fn full() -> std::fs::File {
+    std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .unwrap()
+}
+
+#[test]
+fn full_and_closed_outputs_end_in_no_panic() {
+    let at = folder();
+    let command = |args: &[&str]| {
+        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("atrous"));
+        command.args(args).current_dir(at.path());
+        command
+    };
+    // Nobody reads stderr: the exit code is the same.
+    let truth = ["run", "--model", "truth", "-n", "2", "null:"];
+    let status = command(&truth).stderr(full()).status().unwrap();
+    assert_eq!(status.code(), Some(0));
+    let status = command(&["run", "missing.png"])
+        .stderr(full())
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(USAGE));
+
+    let commands: [&[&str]; 4] = [
+        &["devices"],
+        &["devices", "--json"],
+        &["config", "show"],
+        &["config", "init", "full.toml"],
+    ];
+    for args in commands {
+        let output = command(args).stdout(full()).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(RUNTIME), "{args:?}: {stderr}");
+        assert!(stderr.contains("stdout"), "{args:?}: {stderr}");
+        // A reader that has gone is no fault.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let _ = std::fs::remove_file(at.path().join("full.toml"));
+        let output = command(args).stdout(writer).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {stderr}");
+        assert_eq!(stderr, "", "{args:?}");
+    }
+}
+
+#[test]
+fn control_characters_do_not_reach_the_terminal() {
+    let at = folder();
+    for args in [
+        ["run", "evil\x1b[2J\u{9b}.png"],
+        ["inspect", "evil\x1b[2J.onnx"],
+        ["config", "check"],
+    ] {
+        write(
+            at.path(),
+            "atrous.toml",
+            "[[rule]]\nname = \"\\u001b[2J\"\nclasses = []\non = 0.2\noff = 0.1\n",
+        );
+        let output = atrous(&args, b"", at.path());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success());
+        assert!(stderr.contains("\\u{1b}[2J"), "{args:?}: {stderr}");
+        assert!(
+            !stderr.contains(|c: char| c.is_control() && c != '\n'),
+            "{args:?}: {stderr:?}"
+        );
+    }
+}
+
+#[test]
+fn without_a_terminal_and_a_sink_results_are_counted() {
+    let at = folder();
+    let args = ["run", "--model", "truth", "-n", "3"];
+    let output = atrous(&args, b"", at.path());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    assert!(output.stdout.is_empty());
+    for word in ["--json", "out/", "atrous run camera", "results 3"] {
+        assert!(stderr.contains(word), "'{word}': {stderr}");
+    }
+    // Who names the terminal gets the drawing, once.
+    let output = atrous(&[&args[..], &["terminal:"]].concat(), b"", at.path());
+    assert!(String::from_utf8_lossy(&output.stdout).contains("#2"));
+}
+
+#[test]
+fn names_that_say_nothing_and_the_boards_camera() {
+    let at = folder();
+    refused(
+        &["run", "-m", ""],
+        b"",
+        at.path(),
+        USAGE,
+        &["model", "name is empty"],
+    );
+    write(
+        at.path(),
+        "atrous.toml",
+        "source = \"camera\"\nboard = \"host\"\n",
+    );
+    let show = atrous(&["config", "show", "--json"], b"", at.path());
+    let value: serde_json::Value = serde_json::from_slice(&show.stdout).unwrap();
+    assert_eq!(value["source"]["value"], "/dev/video0");
+    assert_eq!(value["source"]["origin"], "board host");
+}
+
+#[test]
+fn check_sees_what_run_would_refuse() {
+    let at = folder();
+    let check = |text: &str| {
+        write(at.path(), "atrous.toml", text);
+        atrous(&["config", "check"], b"", at.path())
+    };
+    let truth = "model = \"truth\"\n[[rule]]\nname = \"a\"\nclasses = [\"Car\"]\n\
+                 on = 0.2\noff = 0.1\n";
+    let output = check(truth);
+    assert!(
+        String::from_utf8_lossy(&output.stdout).contains("1 rule,"),
+        "{output:?}"
+    );
+    for (text, word) in [
+        (
+            "model = \"truth\"\nsinks = [\"a.jpg\"]\nvisualize = [\"index\"]\n",
+            ".png",
+        ),
+        ("model = \"truth\"\nsource = \"a.png\"\n", "synthetic"),
+    ] {
+        let output = check(text);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(USAGE), "{stderr}");
+        assert!(stderr.contains(word), "{stderr}");
+    }
+}
+
+#[test]
+fn signals_end_a_run_cleanly_however_many_come() {
+    use rustix::process::{Pid, Signal, kill_process};
+    use std::io::BufRead;
+
+    let at = folder();
+    for signal in [Signal::HUP, Signal::QUIT, Signal::INT] {
+        let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin("atrous"))
+            .args(["run", "--model", "truth", "synthetic://road", "null:"])
+            .current_dir(at.path())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = std::io::BufReader::new(child.stderr.take().unwrap()).lines();
+        assert!(lines.next().unwrap().unwrap().contains("fps"));
+        let id = Pid::from_child(&child);
+        for _ in 0..3 {
+            // It may have ended by the last one, but is not waited for yet.
+            kill_process(id, signal).unwrap();
+        }
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{signal:?}");
+        assert!(lines.next().unwrap().unwrap().contains("results"));
+    }
+}
+
+#[test]
 fn devices_and_doctor_answer_on_any_machine() {
     let at = folder();
     let output = atrous(&["devices", "--json"], b"", at.path());
@@ -389,6 +590,11 @@ mod with_the_built_in_model {
         assert!(at.path().join("out/a_index.png").exists());
         assert!(at.path().join("out/c_index.png").exists());
         assert_eq!(std::fs::read_dir(at.path().join("out")).unwrap().count(), 2);
+        // Numbers that would fall on the source's own pictures are refused.
+        write(at.path(), "in/0.png", &good);
+        let args = ["run", "in", "in/%d.png"];
+        refused(&args, b"", at.path(), RUNTIME, &["0.png", "of the source"]);
+        assert_eq!(std::fs::read(at.path().join("in/0.png")).unwrap(), good);
     }
 
     #[test]

@@ -342,6 +342,35 @@ fn a_single_file_takes_one_result_and_jpeg_no_indices() {
     );
 }
 
+#[test]
+fn what_is_there_already_is_replaced_only_where_that_is_meant() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().canonicalize().unwrap();
+    let path = |name: &str| at.join(name).display().to_string();
+    for name in ["mine.png", "theirs_0.png", "theirs_1.png"] {
+        fs::write(at.join(name), "a picture").unwrap();
+    }
+    let options = SinkOptions {
+        keep: [at.join("theirs_1.png")].into(),
+        ..SinkOptions::default()
+    };
+    let refusal = |uri: &str| match open(uri, &options) {
+        Err(error @ SinkError::BadUri { .. }) => error.to_string(),
+        other => panic!("{:?}", other.err()),
+    };
+    assert!(refusal(&path("mine.png")).contains("exists already"));
+    assert!(refusal(&path("theirs_1.png")).contains("source itself"));
+
+    let mut numbered = open(&path("theirs_%d.png"), &options).unwrap();
+    numbered.consume(&outcome(0, 4, 4), &classes()).unwrap();
+    let error = numbered.consume(&outcome(1, 4, 4), &classes()).unwrap_err();
+    assert!(error.to_string().contains("theirs_1.png"), "{error}");
+    assert!(image::open(at.join("theirs_0.png")).is_ok());
+    for name in ["mine.png", "theirs_1.png"] {
+        assert_eq!(fs::read_to_string(at.join(name)).unwrap(), "a picture");
+    }
+}
+
 fn files(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     let mut names: Vec<String> = entries

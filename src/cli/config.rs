@@ -1,17 +1,21 @@
 //! `atrous config`.
 
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use atrous::config::{ConfigError, DEFAULT_NAME, Flags, Origin, Settings, TEMPLATE, rule};
 use atrous::model::Model;
 use atrous::sink;
-use atrous::source::SourceUri;
+use atrous::source::scene;
 
 use super::Global;
+use super::output::{print, print_json};
+use super::places::sink_options;
+use super::run::truth_of;
 
 /// Arguments of `atrous config`.
 #[derive(Debug, Args)]
@@ -59,7 +63,12 @@ fn init(path: &Path) -> Result<()> {
         .create_new(true)
         .open(path);
     let mut file = file.map_err(|e| match e.kind() {
-        std::io::ErrorKind::AlreadyExists => fail("exists already; it is left as it is".into()),
+        ErrorKind::AlreadyExists => fail("exists already; it is left as it is".into()),
+        ErrorKind::PermissionDenied => fail(format!(
+            "permission denied; name a file where this user may write: \
+             atrous config init ~/{DEFAULT_NAME}"
+        )),
+        ErrorKind::NotFound => fail("there is no such folder; make it first: mkdir -p".into()),
         _ => fail(e.to_string()),
     })?;
     if let Err(error) = file.write_all(TEMPLATE.as_bytes()) {
@@ -67,12 +76,11 @@ fn init(path: &Path) -> Result<()> {
         let _ = std::fs::remove_file(path);
         return Err(fail(error.to_string()).into());
     }
-    println!(
-        "wrote {}; `atrous config check {}` checks it",
+    print(&format!(
+        "wrote {}; `atrous config check {}` checks it\n",
         path.display(),
         path.display()
-    );
-    Ok(())
+    ))
 }
 
 fn settings(path: Option<PathBuf>) -> Result<Settings> {
@@ -86,22 +94,25 @@ fn settings(path: Option<PathBuf>) -> Result<Settings> {
 fn check(path: Option<PathBuf>) -> Result<()> {
     let path = path.unwrap_or_else(|| PathBuf::from(DEFAULT_NAME));
     let settings = settings(Some(path.clone()))?;
-    SourceUri::parse(&settings.source.value)?;
-    for sink in &settings.sinks.value {
-        sink::check(sink)?;
-    }
-    let model = Model::open(&settings.model.value)?;
-    let classes = &model.manifest.classes;
-    let rules = rule::compile(&settings.rules.value, classes, &settings.board.value)?;
-    println!(
-        "{}: valid; model {} with {} classes, {} rules, board {}",
+    sink::check(&settings.sinks.value, &sink_options(&settings)?)?;
+    let (name, classes) = if truth_of(&settings)?.is_some() {
+        ("truth".to_owned(), scene::classes())
+    } else {
+        let manifest = Model::open(&settings.model.value)?.manifest;
+        (manifest.name, manifest.classes)
+    };
+    let rules = rule::compile(&settings.rules.value, &classes, &settings.board.value)?;
+    print(&format!(
+        "{}: valid; model {name} with {}, {}, board {}\n",
         path.display(),
-        model.manifest.name,
-        classes.len(),
-        rules.len(),
+        count(classes.len(), "class", "classes"),
+        count(rules.len(), "rule", "rules"),
         settings.board.value.name
-    );
-    Ok(())
+    ))
+}
+
+fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 fn show(path: Option<PathBuf>, global: &Global) -> Result<()> {
@@ -124,7 +135,6 @@ fn show(path: Option<PathBuf>, global: &Global) -> Result<()> {
         ),
         ("rules", rules.into(), &s.rules.origin),
     ];
-    let mut out = std::io::stdout().lock();
     if global.json {
         let object: serde_json::Map<String, serde_json::Value> = rows
             .into_iter()
@@ -133,11 +143,12 @@ fn show(path: Option<PathBuf>, global: &Global) -> Result<()> {
                 (key.to_owned(), pair)
             })
             .collect();
-        return writeln!(out, "{}", serde_json::Value::Object(object)).context("stdout");
+        return print_json(&object);
     }
+    let mut text = String::new();
     for (key, value, origin) in rows {
         let value = value.to_string();
-        writeln!(out, "{key:<13} {value:<28} ({origin})").context("stdout")?;
+        writeln!(text, "{key:<13} {value:<28} ({origin})")?;
     }
-    Ok(())
+    print(&text)
 }

@@ -1,6 +1,6 @@
 //! `atrous devices`.
 
-use std::io::{self, Write};
+use std::fmt::{self, Write};
 
 use anyhow::Result;
 use clap::Args;
@@ -12,6 +12,7 @@ use atrous::gpio::{self, ChipInfo};
 use atrous::source::v4l2::{self, CameraInfo};
 
 use super::Global;
+use super::output;
 
 /// Arguments of `atrous devices`.
 #[derive(Debug, Args)]
@@ -50,24 +51,22 @@ pub fn run(args: &DevicesArgs, global: &Global) -> Result<()> {
         displays: sysfs.displays(),
         gpio: gpio::chips()?,
     };
-    let mut out = io::stdout().lock();
     if global.json {
-        serde_json::to_writer(&mut out, &report)?;
-        writeln!(out)?;
-        return Ok(());
+        return output::print_json(&report);
     }
+    let mut text = String::new();
     if args.boards {
-        boards(&mut out, &board)?;
+        boards(&mut text, &board)?;
     } else {
-        machine(&mut out, &board, &report)?;
-        cameras(&mut out, &report.cameras)?;
-        displays(&mut out, &report.displays)?;
-        chips(&mut out, &report.gpio, args.lines)?;
+        machine(&mut text, &board, &report)?;
+        cameras(&mut text, &report.cameras)?;
+        displays(&mut text, &report.displays)?;
+        chips(&mut text, &report.gpio, args.lines)?;
     }
-    Ok(())
+    output::print(&text)
 }
 
-fn machine(out: &mut impl Write, board: &Board, report: &Report) -> io::Result<()> {
+fn machine(out: &mut String, board: &Board, report: &Report) -> fmt::Result {
     let cpu = &report.cpu;
     let model = cpu.model.as_deref().unwrap_or("unknown processor");
     writeln!(out, "board     {} ({})", board.title, board.name)?;
@@ -102,7 +101,7 @@ fn machine(out: &mut impl Write, board: &Board, report: &Report) -> io::Result<(
     Ok(())
 }
 
-fn cameras(out: &mut impl Write, cameras: &[CameraInfo]) -> io::Result<()> {
+fn cameras(out: &mut String, cameras: &[CameraInfo]) -> fmt::Result {
     if cameras.is_empty() {
         writeln!(out, "cameras   none (nothing under /dev/video*)")?;
     }
@@ -142,7 +141,7 @@ fn cameras(out: &mut impl Write, cameras: &[CameraInfo]) -> io::Result<()> {
     Ok(())
 }
 
-fn displays(out: &mut impl Write, displays: &[DisplayInfo]) -> io::Result<()> {
+fn displays(out: &mut String, displays: &[DisplayInfo]) -> fmt::Result {
     if displays.is_empty() {
         writeln!(out, "displays  none")?;
     }
@@ -165,7 +164,7 @@ fn displays(out: &mut impl Write, displays: &[DisplayInfo]) -> io::Result<()> {
     Ok(())
 }
 
-fn chips(out: &mut impl Write, chips: &[ChipInfo], lines: bool) -> io::Result<()> {
+fn chips(out: &mut String, chips: &[ChipInfo], lines: bool) -> fmt::Result {
     if chips.is_empty() {
         writeln!(out, "gpio      none (nothing at /dev/gpiochip*)")?;
     }
@@ -193,7 +192,7 @@ fn chips(out: &mut impl Write, chips: &[ChipInfo], lines: bool) -> io::Result<()
     Ok(())
 }
 
-fn boards(out: &mut impl Write, board: &Board) -> io::Result<()> {
+fn boards(out: &mut String, board: &Board) -> fmt::Result {
     for name in Board::names() {
         writeln!(
             out,

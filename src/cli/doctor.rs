@@ -1,6 +1,6 @@
 //! `atrous doctor`.
 
-use std::io::{self, Write};
+use std::fmt::{self, Write};
 use std::time::Instant;
 
 use anyhow::{Result, bail};
@@ -13,11 +13,12 @@ use atrous::engine::tract::TractSegmenter;
 use atrous::gpio;
 use atrous::mask::Mask;
 use atrous::model::{Model, bundled};
-use atrous::preprocess::{Fit, Placement, Preprocessor};
+use atrous::preprocess::{Placement, Preprocessor};
 use atrous::sink::score;
 use atrous::source::{Next, open, v4l2};
 
 use super::Global;
+use super::output::{self, visible};
 
 /// The scene of the model's self-check.
 const SCENE: &str = "synthetic://road?seed=1&size=640x480&pace=demand&frames=1";
@@ -25,6 +26,9 @@ const SCENE: &str = "synthetic://road?seed=1&size=640x480&pace=demand&frames=1";
 /// Share of the scene's pixels that a street model must get right to be taken
 /// for working. A model that sees nothing scores about 0.3: the largest class.
 const WORKING: f64 = 0.6;
+
+/// Grey around a picture that does not fill the model's input.
+const PAD: [u8; 3] = [127; 3];
 
 /// A processor this hot is close to slowing down, in degrees Celsius. Raspberry
 /// Pis start at 80, Jetsons a little higher.
@@ -97,13 +101,14 @@ pub fn run(args: &DoctorArgs, global: &Global) -> Result<()> {
         throttling(sysfs.throttled()),
         model(args.model.as_deref()),
     ];
-    let mut out = io::stdout().lock();
     if global.json {
-        writeln!(out, "{}", serde_json::json!({ "checks": checks }))?;
+        output::print_json(&serde_json::json!({ "checks": checks }))?;
     } else {
+        let mut text = String::new();
         for check in &checks {
-            print(&mut out, check, global.colour_stdout())?;
+            write(&mut text, check, global.colour_stdout())?;
         }
+        output::print_coloured(&text)?;
     }
     let failed = checks.iter().filter(|c| c.verdict == Verdict::Fail).count();
     if failed > 0 {
@@ -112,7 +117,7 @@ pub fn run(args: &DoctorArgs, global: &Global) -> Result<()> {
     Ok(())
 }
 
-fn print(out: &mut impl Write, check: &Check, colour: bool) -> io::Result<()> {
+fn write(out: &mut String, check: &Check, colour: bool) -> fmt::Result {
     let (word, code) = match check.verdict {
         Verdict::Ok => ("ok  ", 32),
         Verdict::Warn => ("warn", 33),
@@ -123,7 +128,7 @@ fn print(out: &mut impl Write, check: &Check, colour: bool) -> io::Result<()> {
     } else {
         word.to_owned()
     };
-    writeln!(out, "{word}  {:<12} {}", check.name, check.found)?;
+    writeln!(out, "{word}  {:<12} {}", check.name, visible(&check.found))?;
     if let Some(fix) = &check.fix {
         writeln!(out, "      {:<12} -> {fix}", "")?;
     }
@@ -160,7 +165,8 @@ fn cameras(groups: &[String]) -> Check {
         None => Check::warn(
             "cameras",
             "none",
-            "plug one in; a Pi's CSI camera: rpicam-vid -t 0 --codec mjpeg -o - | atrous run -",
+            "plug one in; a Pi's CSI camera: rpicam-vid -t 0 --codec mjpeg -o - | \
+             atrous run '-?pace=live'",
         ),
     }
 }
@@ -294,7 +300,8 @@ fn self_check(name: &str) -> Result<Check> {
         bail!("the drawn scene gave no frame");
     }
     let shape = segmenter.shape();
-    let mut preprocessor = Preprocessor::new((shape.width, shape.height), Fit::Stretch, [127; 3]);
+    let fit = model.manifest.input.fit;
+    let mut preprocessor = Preprocessor::new((shape.width, shape.height), fit, PAD);
     let prepared = preprocessor.run(&frame)?;
     let placement: Placement = prepared.placement;
     let (mut labels, mut mask) = (Mask::default(), Mask::default());

@@ -8,6 +8,8 @@ use atrous::pipeline::PipelineError;
 use atrous::sink::SinkError;
 use atrous::source::SourceError;
 
+use super::output::tell;
+
 /// All went well.
 pub const OK: u8 = 0;
 /// Something failed while running.
@@ -27,7 +29,7 @@ pub fn report(result: anyhow::Result<()>) -> ExitCode {
     if is_closed_pipe(&error) {
         return ExitCode::from(OK);
     }
-    eprintln!("atrous: {error:#}");
+    tell(format_args!("atrous: {error:#}"));
     ExitCode::from(code(&error))
 }
 

@@ -1,33 +1,60 @@
-//! What a run tells on stderr while it goes: a line a second, or a progress bar
-//! where the number of pictures is known and a person is watching.
+//! What a run tells while it goes: a line a second on stderr or, where results are
+//! drawn in the terminal, below the drawing; or a progress bar where the number of
+//! pictures is known and a person is watching.
 
 use std::io::IsTerminal;
 use std::time::Duration;
 
 use atrous::pipeline::stats::Snapshot;
 use atrous::sink::Counters;
+use atrous::sink::terminal::FiguresLine;
 use atrous::source::SourceInfo;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::output::tell;
+
 /// The figures of one run.
-pub enum Figures {
+pub struct Figures {
+    form: Form,
+    /// The counts told last.
+    told: Option<Counters>,
+    /// What the run ended with.
+    end: Option<Snapshot>,
+}
+
+enum Form {
     /// Nothing is told.
     Silent,
     /// A line for each snapshot that brings something new.
-    Lines {
-        /// The counts told last.
-        last: Option<Counters>,
-    },
+    Lines,
+    /// A line that is renewed below the drawing.
+    Drawn(FiguresLine),
     /// A bar on the terminal.
     Bar(ProgressBar),
 }
 
 impl Figures {
-    /// Chooses the form. `limit` is the number of results asked for, if any.
-    pub fn new(wanted: bool, info: &SourceInfo, limit: Option<u64>) -> Self {
-        if !wanted {
-            return Self::Silent;
+    /// Chooses the form. `drawn` is the line below the drawing, where there is one;
+    /// `limit` is the number of results asked for, if any.
+    pub fn new(
+        wanted: bool,
+        drawn: Option<FiguresLine>,
+        info: &SourceInfo,
+        limit: Option<u64>,
+    ) -> Self {
+        let form = match drawn {
+            _ if !wanted => Form::Silent,
+            Some(line) => Form::Drawn(line),
+            None => Self::on_stderr(info, limit),
+        };
+        Self {
+            form,
+            told: None,
+            end: None,
         }
+    }
+
+    fn on_stderr(info: &SourceInfo, limit: Option<u64>) -> Form {
         match info.frames {
             Some(frames) if frames > 1 && std::io::stderr().is_terminal() => {
                 let bar = ProgressBar::new(limit.map_or(frames, |limit| frames.min(limit)));
@@ -35,23 +62,29 @@ impl Figures {
                     "{wide_bar} {pos}/{len} pictures, {eta} left  {msg}",
                 );
                 // The template above is a constant that parses.
-                Self::Bar(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
+                Form::Bar(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
             }
-            _ => Self::Lines { last: None },
+            _ => Form::Lines,
         }
     }
 
-    /// Tells what is new.
-    pub fn show(&mut self, snapshot: &Snapshot) {
-        match self {
-            Self::Silent => {}
-            Self::Lines { last } => {
-                if snapshot.age.is_some() || *last != Some(snapshot.counters) {
-                    eprintln!("{}", line(snapshot));
+    /// Tells what is new. Once the run is `ending`, [`finish`](Self::finish) does.
+    pub fn show(&mut self, snapshot: &Snapshot, ending: bool) {
+        match &self.form {
+            Form::Lines | Form::Drawn(_) if ending => self.end = Some(snapshot.clone()),
+            Form::Silent => {}
+            Form::Lines => {
+                if snapshot.age.is_some() || self.told != Some(snapshot.counters) {
+                    tell(line(snapshot, snapshot.rate));
                 }
-                *last = Some(snapshot.counters);
+                self.told = Some(snapshot.counters);
             }
-            Self::Bar(bar) => {
+            Form::Drawn(place) => {
+                // A terminal that is gone ends the run through the sink.
+                let _ = place.set(&line(snapshot, snapshot.rate));
+                self.told = Some(snapshot.counters);
+            }
+            Form::Bar(bar) => {
                 let Counters { inferred, bad, .. } = snapshot.counters;
                 bar.set_position(inferred + bad);
                 if bad > 0 {
@@ -61,20 +94,27 @@ impl Figures {
         }
     }
 
-    /// Leaves the terminal tidy.
-    pub fn finish(&self) {
-        if let Self::Bar(bar) = self {
+    /// Tells the figures of the whole run.
+    pub fn finish(&mut self) {
+        if let Form::Bar(bar) = &self.form {
             bar.finish();
+        }
+        if let Some(mut end) = self.end.take() {
+            if self.told.is_some() {
+                // Ages are of the time since they were told last, not of the run.
+                end.age = None;
+            }
+            tell(line(&end, end.mean_rate));
         }
     }
 }
 
 /// One line: rate, counts, ages, where the time goes.
-fn line(snapshot: &Snapshot) -> String {
+fn line(snapshot: &Snapshot, rate: f64) -> String {
     let c = &snapshot.counters;
     let mut line = format!(
         "{:5.1} fps  in {}  results {}  superseded {}  lost {}  bad {}",
-        snapshot.rate, c.frames_in, c.inferred, c.superseded, c.driver_lost, c.bad
+        rate, c.frames_in, c.inferred, c.superseded, c.driver_lost, c.bad
     );
     if c.undelivered > 0 {
         line += &format!("  undelivered {}", c.undelivered);
@@ -111,9 +151,9 @@ mod tests {
         let mut snapshot = Snapshot::default();
         snapshot.counters.frames_in = 31;
         snapshot.counters.superseded = 7;
-        let text = line(&snapshot);
+        let text = line(&snapshot, 4.5);
         assert!(
-            text.contains("in 31") && text.contains("superseded 7"),
+            text.contains("4.5 fps  in 31") && text.contains("superseded 7"),
             "{text}"
         );
         assert!(!text.contains("age"), "{text}");
@@ -121,6 +161,6 @@ mod tests {
             p50: Duration::from_micros(1500),
             ..Ages::default()
         });
-        assert!(line(&snapshot).contains("p50 1.5"));
+        assert!(line(&snapshot, 0.0).contains("p50 1.5"));
     }
 }

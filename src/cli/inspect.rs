@@ -1,6 +1,6 @@
 //! `atrous inspect`.
 
-use std::io::Write;
+use std::fmt::{self, Write};
 
 use anyhow::Result;
 use clap::Args;
@@ -11,6 +11,7 @@ use atrous::engine::tract::TractSegmenter;
 use atrous::model::{Graph, GraphSummary, Manifest, Model};
 
 use super::Global;
+use super::output;
 
 /// Arguments of `atrous inspect`.
 #[derive(Debug, Args)]
@@ -47,23 +48,21 @@ pub fn run(args: &InspectArgs, global: &Global) -> Result<()> {
         graph,
         manifest: &model.manifest,
     };
-    let mut out = std::io::stdout().lock();
     if global.json {
-        serde_json::to_writer(&mut out, &report)?;
-        writeln!(out)?;
-    } else {
-        print(&mut out, &report)?;
+        return output::print_json(&report);
     }
-    Ok(())
+    let mut text = String::new();
+    write(&mut text, &report)?;
+    output::print(&text)
 }
 
-fn print(out: &mut impl Write, report: &Report<'_>) -> std::io::Result<()> {
+fn write(out: &mut String, report: &Report<'_>) -> fmt::Result {
     let Report {
         manifest: m, graph, ..
     } = report;
     let title = format!("{} {}", m.name, m.version);
     writeln!(out, "{}", title.trim())?;
-    let mut row = |key: &str, value: &str| -> std::io::Result<()> {
+    let mut row = |key: &str, value: &str| -> fmt::Result {
         if value.is_empty() {
             Ok(())
         } else {

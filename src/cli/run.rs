@@ -1,15 +1,14 @@
 //! `atrous run`.
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use atrous::classes::Classes;
-use atrous::config::{CompiledRule, ConfigError, Flags, Origin, Settings, rule};
+use atrous::config::{CompiledRule, ConfigError, Flags, Settings, rule};
 use atrous::engine::fake::FakeSegmenter;
 use atrous::engine::tract::TractSegmenter;
 use atrous::engine::{Segmenter, Shape};
@@ -17,12 +16,14 @@ use atrous::gpio::{self, DryEdge, DryLine, Pin};
 use atrous::model::Model;
 use atrous::pipeline::{self, Parts};
 use atrous::preprocess::Fit;
-use atrous::sink::{self, Sink, SinkOptions};
 use atrous::source::uri::SceneRequest;
 use atrous::source::{self, Pace, SourceInfo, SourceUri, scene};
 
 use super::Global;
 use super::figures::Figures;
+use super::output::tell;
+use super::places::Places;
+use super::signals::stop_on_signals;
 
 /// A model name that stands for the scene's own truth.
 const TRUTH: &str = "truth";
@@ -32,11 +33,19 @@ const SINK_SCHEMES: [&str; 4] = ["null:", "terminal:", "term:", "json:"];
 
 /// Arguments of `atrous run`.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Environment, where no flag is given: ATROUS_SOURCE, ATROUS_MODEL, ATROUS_BOARD,\n\
+    ATROUS_CONFIG. ATROUS_LOG sets what is logged (debug).\n\n\
+    Ctrl-C, and the signals TERM, HUP and QUIT, end a run: pins go to their safe level at\n\
+    once, and the program ends within a few seconds, even if a device hangs."
+)]
 pub struct RunArgs {
-    /// Source, then sinks. Sources: a picture, folder or pattern, - (a Y4M or MJPEG
-    /// stream on stdin), /dev/video0, v4l2:///dev/video0?format=mjpeg&size=640x480&fps=30,
+    /// Source, then sinks. Sources: a picture, folder or pattern ('*.jpg', quoted), - (a Y4M
+    /// or MJPEG stream on stdin; '-?pace=live' for a live one), camera (the board file's),
+    /// /dev/video0, v4l2:///dev/video0?format=mjpeg&size=640x480&fps=30,
     /// synthetic://road?seed=1&size=640x480&fps=15. Sinks: terminal:, null:, json:, a folder
-    /// (out/), files (out/mask_%05d.png).
+    /// (out/), numbered files (out/mask_%05d.png), one new file (mask.png). Without a sink:
+    /// terminal: on a terminal, null: elsewhere.
     #[arg(value_name = "SOURCE] [SINK")]
     places: Vec<String>,
     /// Model: a built-in name (road), a model.toml, its folder, an ONNX file, or `truth` for
@@ -89,27 +98,20 @@ impl RunArgs {
 /// Runs the pipeline until the source ends or a signal comes.
 pub fn run(args: &RunArgs, global: &Global) -> Result<()> {
     let settings = Settings::resolve(&args.flags(), |key| std::env::var(key).ok())?;
+    let places = Places::new(&settings, global)?;
     let source = source::open(&settings.source.value)?;
     let info = source.info();
     let (segmenter, classes, fit) = open_model(&settings)?;
     let rules = rule::compile(&settings.rules.value, &classes, &settings.board.value)?;
     let pins = open_pins(&rules, settings.dry_run_gpio.value)?;
-    let (sinks, draws) = open_sinks(&settings, global)?;
+    let sinks = places.open()?;
     log::info!("source: {}", info.description);
     log::info!("engine: {}", segmenter.describe());
 
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        // A second signal ends the process at once, should a device hang.
-        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))
-            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
-            .context("cannot watch for signals")?;
-    }
-    if settings.source.origin == Origin::Default && global.chatty() {
-        eprintln!(
-            "This is a drawn street. For your own: atrous run photo.jpg out/, or atrous run \
-             /dev/video0 (`atrous devices` lists cameras). Ctrl-C ends."
-        );
+    stop_on_signals(&stop)?;
+    for hint in places.hints.iter().filter(|_| global.chatty()) {
+        tell(hint);
     }
 
     let parts = Parts {
@@ -123,10 +125,12 @@ pub fn run(args: &RunArgs, global: &Global) -> Result<()> {
         frames: settings.frames.value,
         min_area: settings.min_area.value,
     };
-    // A picture drawn in place has its own line of figures.
-    let print = global.chatty() && !(draws && std::io::stdout().is_terminal());
-    let mut figures = Figures::new(print, &info, settings.frames.value);
-    let result = pipeline::run(parts, &stop, &mut |snapshot| figures.show(snapshot));
+    let limit = settings.frames.value;
+    let mut figures = Figures::new(global.chatty(), places.figures, &info, limit);
+    let result = pipeline::run(parts, &stop, &mut |snapshot| {
+        // The pipeline sets `stop` when it ends by itself, too.
+        figures.show(snapshot, stop.load(Ordering::Relaxed));
+    });
     figures.finish();
     let counters = result?;
     judge(&info, counters.inferred, counters.bad)
@@ -146,17 +150,24 @@ fn judge(info: &SourceInfo, inferred: u64, bad: u64) -> Result<()> {
     Ok(())
 }
 
-fn open_model(settings: &Settings) -> Result<(Box<dyn Segmenter>, Classes, Fit)> {
-    let (name, origin) = (settings.model.value.as_str(), &settings.model.origin);
+/// The scene whose own truth is taken for a model, where the settings say so.
+pub fn truth_of(settings: &Settings) -> Result<Option<SceneRequest>> {
+    if settings.model.value != TRUTH {
+        return Ok(None);
+    }
     let source = settings.source.value.as_str();
-    if name == TRUTH {
-        let SourceUri::Scene(SceneRequest { width, height, .. }) = SourceUri::parse(source)? else {
-            bail!(ConfigError::Value {
-                key: "model".into(),
-                origin: origin.to_string(),
-                reason: format!("'{TRUTH}' needs a synthetic:// source, not '{source}'"),
-            });
-        };
+    match SourceUri::parse(source)? {
+        SourceUri::Scene(request) => Ok(Some(request)),
+        _ => bail!(ConfigError::Value {
+            key: "model".into(),
+            origin: settings.model.origin.to_string(),
+            reason: format!("'{TRUTH}' needs a synthetic:// source, not '{source}'"),
+        }),
+    }
+}
+
+fn open_model(settings: &Settings) -> Result<(Box<dyn Segmenter>, Classes, Fit)> {
+    if let Some(SceneRequest { width, height, .. }) = truth_of(settings)? {
         let classes = scene::classes();
         let shape = Shape {
             width,
@@ -165,7 +176,7 @@ fn open_model(settings: &Settings) -> Result<(Box<dyn Segmenter>, Classes, Fit)>
         };
         return Ok((Box::new(FakeSegmenter::new(shape)), classes, Fit::Stretch));
     }
-    let model = Model::open(name)?;
+    let model = Model::open(&settings.model.value)?;
     let classes = model.manifest.classes.clone();
     let fit = model.manifest.input.fit;
     Ok((Box::new(TractSegmenter::new(&model)?), classes, fit))
@@ -182,7 +193,7 @@ fn open_pins(rules: &[CompiledRule], dry_run: bool) -> Result<Vec<Pin>> {
             |_| {},
         ))),
         Some(line) if dry_run => {
-            let tell = |edge: &DryEdge| eprintln!("{edge}");
+            let tell = |edge: &DryEdge| tell(edge);
             Ok(Pin::Dry(DryLine::new(
                 &line.chip,
                 line.line,
@@ -196,26 +207,4 @@ fn open_pins(rules: &[CompiledRule], dry_run: bool) -> Result<Vec<Pin>> {
             .with_context(|| format!("rule '{}'", rule.name)),
     };
     rules.iter().map(open).collect()
-}
-
-/// The sinks, and whether one of them draws on the terminal.
-fn open_sinks(settings: &Settings, global: &Global) -> Result<(Vec<Box<dyn Sink>>, bool)> {
-    let mut names = settings.sinks.value.clone();
-    if global.json {
-        if settings.sinks.origin == Origin::Default {
-            names.clear();
-        }
-        if !names.iter().any(|n| n.starts_with("json:")) {
-            names.push("json:".into());
-        }
-    }
-    let options = SinkOptions {
-        visualize: settings.visualize.value.clone(),
-        alpha: settings.alpha.value,
-        colour: global.colour_stdout(),
-        ..SinkOptions::default()
-    };
-    let draws = names.iter().any(|n| n.starts_with("term"));
-    let sinks: Result<Vec<_>, _> = names.iter().map(|n| sink::open(n, &options)).collect();
-    Ok((sinks?, draws))
 }

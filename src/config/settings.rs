@@ -17,7 +17,7 @@ pub enum Origin {
     Environment(&'static str),
     /// The run config at this path.
     Config(PathBuf),
-    /// The board file of this name.
+    /// The file of the board of this name: its camera is the source `camera`.
     Board(String),
     /// Built in.
     Default,
@@ -94,6 +94,10 @@ pub struct Settings {
     pub rules: Setting<Vec<RuleConfig>>,
 }
 
+/// The source that stands for the camera in the board file. A file of this name is
+/// written `./camera`.
+pub const CAMERA: &str = "camera";
+
 /// The drawn street that is segmented where no source is named.
 pub const DEFAULT_SOURCE: &str = "synthetic://road";
 
@@ -110,7 +114,7 @@ impl Settings {
         let named = flags
             .config
             .clone()
-            .or_else(|| env("ATROUS_CONFIG").map(PathBuf::from));
+            .or_else(|| given(&env, "ATROUS_CONFIG").map(PathBuf::from));
         let found = named.or_else(|| {
             let usual = Path::new(DEFAULT_NAME);
             usual.is_file().then(|| usual.to_owned())
@@ -129,10 +133,18 @@ impl Settings {
         });
         let board = find_board(board)?;
 
+        let mut source = layers.text(flags.source.clone(), "ATROUS_SOURCE", config.source, || {
+            DEFAULT_SOURCE.into()
+        });
+        if source.value == CAMERA {
+            source = Setting {
+                value: board.value.camera.default.clone(),
+                origin: Origin::Board(board.value.name.clone()),
+            };
+        }
+
         let settings = Self {
-            source: layers.text(flags.source.clone(), "ATROUS_SOURCE", config.source, || {
-                DEFAULT_SOURCE.into()
-            }),
+            source,
             model: layers.text(flags.model.clone(), "ATROUS_MODEL", config.model, || {
                 bundled::NAMES.first().copied().unwrap_or_default().into()
             }),
@@ -183,14 +195,19 @@ impl Settings {
             );
         }
         if self.model.value.is_empty() {
-            return fail(
-                "model",
-                &self.model.origin,
-                "this build has no built-in model; name one with --model PATH",
-            );
+            let reason = match self.model.origin {
+                Origin::Default => "this build has no built-in model; name one with --model PATH",
+                _ => "the name is empty; give a built-in name (road), a model.toml or an ONNX file",
+            };
+            return fail("model", &self.model.origin, reason);
         }
         Ok(())
     }
+}
+
+/// An environment variable that says something: an empty one counts as unset.
+fn given(env: &dyn Fn(&str) -> Option<String>, variable: &str) -> Option<String> {
+    env(variable).filter(|value| !value.is_empty())
 }
 
 /// The places a value may come from besides the command line.
@@ -213,7 +230,7 @@ impl Layers<'_> {
                 origin: Origin::Flag,
             };
         }
-        if let Some(value) = (self.env)(variable).filter(|v| !v.is_empty()) {
+        if let Some(value) = given(self.env, variable) {
             return Setting {
                 value,
                 origin: Origin::Environment(variable),
@@ -328,6 +345,31 @@ mod tests {
         let settings = resolve(&flags, &[("ATROUS_SOURCE", "b.png")]).unwrap();
         assert_eq!(settings.source.value, "c.png");
         assert_eq!(settings.source.origin, Origin::Flag);
+    }
+
+    #[test]
+    fn the_source_camera_is_the_board_files() {
+        let flags = Flags {
+            source: Some("camera".into()),
+            board: Some("host".into()),
+            ..Flags::default()
+        };
+        let settings = resolve(&flags, &[("ATROUS_CONFIG", "")]).unwrap();
+        assert_eq!(settings.source.value, "/dev/video0");
+        assert_eq!(settings.source.origin, Origin::Board("host".into()));
+    }
+
+    #[test]
+    fn an_empty_model_name_is_not_taken_for_a_missing_built_in_one() {
+        let flags = Flags {
+            model: Some(String::new()),
+            ..Flags::default()
+        };
+        let text = resolve(&flags, &[]).unwrap_err().to_string();
+        assert!(
+            text.contains("name is empty") && text.contains("command line"),
+            "{text}"
+        );
     }
 
     #[test]

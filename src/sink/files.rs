@@ -1,9 +1,13 @@
 //! Results as picture files.
 //!
 //! Every file is written under a temporary name in its folder and then renamed:
-//! a reader never sees half a picture, and a failed write leaves nothing. A file
-//! of an earlier run is replaced; within one run nothing is overwritten.
+//! a reader never sees half a picture, and a failed write leaves nothing. In a
+//! folder or numbered, a file of an earlier run is replaced (a symbolic link by a
+//! file: what it led to stays); within one run nothing is overwritten. A picture of
+//! the source is never replaced, and a single file not at all: a shell that expands
+//! a pattern makes such sinks of pictures that were meant as sources.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +22,9 @@ mod target;
 
 use encode::Format;
 use target::Target;
+
+/// What to try where pictures turn up as sinks.
+pub(super) const SHELL_HINT: &str = "did the shell expand a pattern? quote it: '*.jpg'";
 
 /// A path and options that fit together; nothing is touched yet.
 #[derive(Debug)]
@@ -56,10 +63,41 @@ impl FilesPlan {
                 )));
             }
         }
-        Ok(Self {
+        let plan = Self {
             target,
             options: options.clone(),
-        })
+        };
+        plan.check_single().map_err(bad)?;
+        Ok(plan)
+    }
+
+    /// Whether this is one file for one result.
+    pub fn is_single(&self) -> bool {
+        self.target.single().is_some()
+    }
+
+    /// Refuses a single file that is there already.
+    fn check_single(&self) -> Result<(), String> {
+        let Some(names) = self.target.single() else {
+            return Ok(());
+        };
+        for &visual in &self.options.visualize {
+            let path = names.path(visual);
+            if is_kept(&self.options.keep, &path) {
+                return Err(format!(
+                    "{} is the source itself; name a folder (out/) or another file",
+                    path.display()
+                ));
+            }
+            // A link that leads nowhere exists, too, and would be replaced.
+            if path.symlink_metadata().is_ok() {
+                return Err(format!(
+                    "{} exists already; name a folder (out/) or another file; {SHELL_HINT}",
+                    path.display()
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Creates the folder.
@@ -109,6 +147,13 @@ impl Sink for FilesSink {
                 what: path.display().to_string(),
                 reason,
             };
+            if is_kept(&self.options.keep, &path) {
+                return Err(write_error(
+                    "this is a picture of the source, which is never replaced: name \
+                     another folder"
+                        .into(),
+                ));
+            }
             let quality = self.options.jpeg_quality;
             encode::encode(&painting, format, quality, &mut self.encoded).map_err(write_error)?;
             replace(&path, &self.encoded)?;
@@ -119,6 +164,12 @@ impl Sink for FilesSink {
     fn wants_every_result(&self) -> bool {
         true
     }
+}
+
+/// Whether `path` is one of the files that must stay.
+fn is_kept(keep: &HashSet<PathBuf>, path: &Path) -> bool {
+    // A path that leads nowhere has nothing to be kept.
+    !keep.is_empty() && path.canonicalize().is_ok_and(|path| keep.contains(&path))
 }
 
 /// Writes a whole file or, on failure, none.

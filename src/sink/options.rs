@@ -1,9 +1,13 @@
 //! Choices that concern every sink which makes pictures.
 
+use std::collections::HashSet;
+use std::path::PathBuf;
+
 use super::Visual;
+use super::terminal::FiguresLine;
 
 /// How results are drawn and encoded.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct SinkOptions {
     /// The pictures that a folder or file pattern gets of each result.
     pub visualize: Vec<Visual>,
@@ -13,6 +17,13 @@ pub struct SinkOptions {
     pub jpeg_quality: u8,
     /// Colour in the terminal; without it a letter stands for a class.
     pub colour: bool,
+    /// Files that no sink may replace, the source's pictures, as
+    /// [`std::fs::canonicalize`] gives their paths.
+    pub keep: HashSet<PathBuf>,
+    /// A line that stays below the drawing in the terminal.
+    pub hint: Option<String>,
+    /// Figures that stay below the drawing in the terminal.
+    pub figures: Option<FiguresLine>,
 }
 
 impl Default for SinkOptions {
@@ -22,6 +33,9 @@ impl Default for SinkOptions {
             alpha: 0.5,
             jpeg_quality: 90,
             colour: true,
+            keep: HashSet::new(),
+            hint: None,
+            figures: None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::stdout;
 
-use super::files::FilesPlan;
+use super::files::{FilesPlan, SHELL_HINT};
 use super::json::JsonSink;
 use super::null::NullSink;
 use super::terminal::TerminalSink;
@@ -20,9 +20,12 @@ const FORMS: &str = "known are null:, terminal: (or term:), json:, a folder (out
 ///   folder of pictures;
 /// - a `.png`, `.jpg` or `.jpeg` path with one printf-style counter in its file
 ///   name (`%d`, `%05d`; `%%` is a percent sign): numbered pictures;
-/// - such a path without a counter: one picture; a second result is an error.
+/// - such a path without a counter: one picture; a second result is an error, and
+///   so is a file that exists already.
 ///
-/// The folder that files go to is created.
+/// The folder that files go to is created. An earlier run's files in a folder or of
+/// a pattern are replaced, except those in [`SinkOptions::keep`]; where one of them
+/// is a symbolic link, a file takes the link's place and what it led to stays.
 ///
 /// # Errors
 /// [`SinkError::BadUri`] where the name or the options make no sense together,
@@ -31,24 +34,43 @@ pub fn open(uri: &str, options: &SinkOptions) -> Result<Box<dyn Sink>, SinkError
     Ok(match Kind::parse(uri, options)? {
         Kind::Null => Box::new(NullSink),
         Kind::Json => Box::new(JsonSink::new(stdout(), "stdout")),
-        Kind::Terminal => Box::new(TerminalSink::stdout(options.colour, options.alpha)),
+        Kind::Terminal => Box::new(
+            TerminalSink::stdout(options.colour, options.alpha)
+                .with_lines(options.figures.clone(), options.hint.clone()),
+        ),
         Kind::Files(plan) => Box::new(plan.open()?),
     })
 }
 
-/// Whether `uri` names a sink, without opening it: nothing is created.
+/// Whether `names` can be the sinks of one run, without opening any: nothing is
+/// created.
 ///
 /// # Errors
-/// [`SinkError::BadUri`] as [`open`] with the default options.
-pub fn check(uri: &str) -> Result<(), SinkError> {
-    Kind::parse(uri, &SinkOptions::default()).map(drop)
+/// [`SinkError::BadUri`] as [`open`], and for a second single file: that is what a
+/// shell makes of a pattern which was meant for the source.
+pub fn check(names: &[String], options: &SinkOptions) -> Result<(), SinkError> {
+    let mut single = None;
+    for name in names {
+        if matches!(Kind::parse(name, options)?, Kind::Files(plan) if plan.is_single())
+            && let Some(first) = single.replace(name)
+        {
+            return Err(SinkError::BadUri {
+                uri: name.clone(),
+                reason: format!(
+                    "is a second single file beside '{first}'; name a folder (out/) for \
+                     several pictures; {SHELL_HINT}"
+                ),
+            });
+        }
+    }
+    Ok(())
 }
 
 enum Kind {
     Null,
     Json,
     Terminal,
-    Files(FilesPlan),
+    Files(Box<FilesPlan>),
 }
 
 impl Kind {
@@ -69,7 +91,7 @@ impl Kind {
                 "null" | "terminal" | "term" | "json" => Err(bad(format!(
                     "write '{uri}:' for the sink, '{uri}/' for a folder"
                 ))),
-                path => FilesPlan::new(path, options).map(Self::Files),
+                path => FilesPlan::new(path, options).map(|plan| Self::Files(Box::new(plan))),
             };
         };
         let kind = match scheme.to_ascii_lowercase().as_str() {
@@ -127,10 +149,16 @@ mod tests {
     fn checking_creates_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out");
-        assert_eq!(check(&format!("{}/", path.display())), Ok(()));
+        let check = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            check(&names, &SinkOptions::default())
+        };
+        let name = format!("{}/", path.display());
+        assert_eq!(check(&[&name, "term:", "no_such.png"]), Ok(()));
         assert!(!path.exists());
-        assert_eq!(check("term:"), Ok(()));
-        assert!(check("a.bmp").is_err() && check("nope:").is_err());
+        assert!(check(&["a.bmp"]).is_err() && check(&["null:", "nope:"]).is_err());
+        let error = check(&["no_such_a.png", "no_such_b.png"]).unwrap_err();
+        assert!(error.to_string().contains("quote it"), "{error}");
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! The newest result, drawn in the terminal.
 //!
-//! On a terminal the drawing stays at the top and is renewed in place; its last
-//! line tells rate, age and rules, so that no other statistics are needed. The
-//! bottom lines are a region that scrolls by itself, where the log goes on. Away
-//! from a terminal (a pipe, a file) one drawing is printed at the end.
+//! On a terminal the drawing stays at the top and is renewed in place. Below the
+//! picture stand the legend, a status line (rate, age, rules), the line of figures
+//! and a hint, where there are any. The bottom lines are a region that scrolls by
+//! itself, where the log goes on. Away from a terminal (a pipe, a file) one drawing
+//! is printed at the end.
 
 use std::io::{self, IsTerminal, Stdout, Write};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::classes::Classes;
 mod canvas;
 mod cells;
 mod colour;
+mod figures;
 mod legend;
 mod letters;
 mod scale;
@@ -22,6 +24,7 @@ mod scale;
 pub use canvas::Canvas;
 pub use cells::render;
 pub use colour::ColourMode;
+pub use figures::FiguresLine;
 pub use legend::status;
 
 /// Size that is assumed where the terminal tells none: columns, rows.
@@ -41,6 +44,7 @@ const END_UPDATE: &str = "\x1b[?2026l";
 const SAVE_CURSOR: &str = "\x1b7";
 const RESTORE_CURSOR: &str = "\x1b8";
 const SCROLL_ALL: &str = "\x1b[r";
+const PLAIN: &str = "\x1b[0m";
 const CLEAR_ALL: &str = "\x1b[2J";
 const CLEAR_TO_LINE_END: &str = "\x1b[K";
 
@@ -59,20 +63,29 @@ pub struct TerminalSink<W: Write + Send> {
     /// The newest drawing, where it is printed at the end only.
     pending: Option<String>,
     rate: Rate,
+    figures: Option<FiguresLine>,
+    hint: Option<String>,
 }
 
 impl TerminalSink<Stdout> {
-    /// A sink on this program's stdout, live if that is a terminal which can
-    /// move its cursor. `alpha` is the overlay's weight, 0..=1.
+    /// A sink on this program's stdout, live if [`stdout_is_live`]. `alpha` is the
+    /// overlay's weight, 0..=1.
     pub fn stdout(colour: bool, alpha: f32) -> Self {
-        let variable = |name: &str| std::env::var(name).ok();
-        let dumb = variable("TERM").as_deref() == Some("dumb");
-        let live = io::stdout().is_terminal() && !dumb;
-        let mode = ColourMode::detect(colour && !dumb, variable);
-        let mut sink = Self::new(io::stdout(), window_size, live, mode, alpha);
+        let mode = ColourMode::detect(colour && !is_dumb(), |name| std::env::var(name).ok());
+        let mut sink = Self::new(io::stdout(), window_size, stdout_is_live(), mode, alpha);
         sink.what = "stdout";
         sink
     }
+}
+
+/// Whether stdout is a terminal that can move its cursor, so that the drawing is
+/// renewed in place.
+pub fn stdout_is_live() -> bool {
+    io::stdout().is_terminal() && !is_dumb()
+}
+
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
 fn window_size(out: &Stdout) -> Option<(u16, u16)> {
@@ -102,6 +115,40 @@ impl<W: Write + Send> TerminalSink<W> {
             lines: 0,
             pending: None,
             rate: Rate::default(),
+            figures: None,
+            hint: None,
+        }
+    }
+
+    /// With lines that stay below the drawing while it is renewed in place.
+    #[must_use]
+    pub fn with_lines(mut self, figures: Option<FiguresLine>, hint: Option<String>) -> Self {
+        self.figures = figures;
+        self.hint = hint;
+        self
+    }
+
+    /// How many of the lines below the drawing there is room for.
+    fn lines_below(&self, rows: u16) -> u16 {
+        let wanted = u16::from(self.figures.is_some()) + u16::from(self.hint.is_some());
+        if self.live && rows >= MIN_ROWS_FOR_LOG + wanted {
+            wanted
+        } else {
+            0
+        }
+    }
+
+    /// Figures and hint, for a drawing that ends above them.
+    fn write_below(&self, drawing: &mut String, width: usize) {
+        if let Some(figures) = &self.figures {
+            // A terminal has no more rows than a u16 counts.
+            let row = u16::try_from(drawing.lines().count() + 1).unwrap_or(u16::MAX);
+            drawing.push_str(&figures.place_at(row, width));
+            drawing.push('\n');
+        }
+        if let Some(hint) = &self.hint {
+            drawing.extend(hint.chars().take(width));
+            drawing.push('\n');
         }
     }
 
@@ -158,12 +205,21 @@ impl<W: Write + Send> TerminalSink<W> {
         }
     }
 
-    /// Gives the terminal back as it was, with the cursor where the log ended.
+    /// Gives the terminal back as it was, with the cursor on a new line below the
+    /// log. A `^C` drops what the terminal has not taken yet, so the last drawing may
+    /// have ended anywhere, without its own restoring of cursor and colour.
     fn undivide(&mut self) -> Result<(), SinkError> {
-        match self.divided.take() {
-            Some(_) => self.write(&[SAVE_CURSOR, SCROLL_ALL, RESTORE_CURSOR, SHOW_CURSOR].concat()),
-            None => Ok(()),
+        let Some((_, rows)) = self.divided.take() else {
+            return Ok(());
+        };
+        if let Some(figures) = &self.figures {
+            figures.hide();
         }
+        let mut text = [END_UPDATE, PLAIN, SCROLL_ALL].concat();
+        move_to_row(rows, &mut text);
+        text.push('\n');
+        text.push_str(SHOW_CURSOR);
+        self.write(&text)
     }
 }
 
@@ -175,9 +231,10 @@ impl<W: Write + Send> Sink for TerminalSink<W> {
     fn consume(&mut self, outcome: &Outcome, classes: &Classes) -> Result<(), SinkError> {
         outcome.check()?;
         let size = (self.size)(&self.out).unwrap_or(UNKNOWN_SIZE);
+        let below = self.lines_below(size.1);
         let canvas = Canvas {
             columns: size.0,
-            rows: size.1,
+            rows: size.1 - below,
             mode: self.mode,
             alpha: self.alpha,
         };
@@ -185,6 +242,11 @@ impl<W: Write + Send> Sink for TerminalSink<W> {
         self.rate.count(outcome);
         drawing.push_str(&status(outcome, self.rate.per_second(), canvas.width()));
         drawing.push('\n');
+        if below > 0 {
+            self.write_below(&mut drawing, canvas.width());
+        } else if let Some(figures) = &self.figures {
+            figures.hide();
+        }
         if self.live {
             let text = self.in_place(&drawing, size);
             self.write(&text)
@@ -292,6 +354,7 @@ mod tests {
             "each drawing ends above"
         );
         let drawings = text.split(BEGIN_UPDATE).skip(2);
+        let drawings = drawings.map(|drawing| drawing.split(END_UPDATE).next().unwrap());
         assert!(drawings.clone().count() == 2);
         for drawing in drawings {
             assert!(!drawing.contains('\n') && drawing.contains(SAVE_CURSOR));
@@ -306,6 +369,45 @@ mod tests {
         assert_eq!(text.matches(SHOW_CURSOR).count(), 1);
         assert_eq!(text.matches(SCROLL_ALL).count(), 1);
         assert!(text.ends_with(SHOW_CURSOR));
+    }
+
+    #[test]
+    fn figures_and_hint_stand_between_drawing_and_log() {
+        let (mut bytes, figures) = (Vec::new(), FiguresLine::default());
+        figures.set("12 fps").unwrap();
+        let mut sink = TerminalSink::new(
+            &mut bytes,
+            |_| Some((20, 10)),
+            true,
+            ColourMode::Letters,
+            0.5,
+        )
+        .with_lines(Some(figures), Some("try a camera".into()));
+        sink.consume(&outcome(0), &Classes::default()).unwrap();
+        drop(sink);
+        let text = String::from_utf8(bytes).unwrap();
+        let drawing = text.split(BEGIN_UPDATE).nth(1).unwrap();
+        assert!(drawing.contains("\x1b[8;10r"), "{drawing:?}");
+        let mut lines = drawing.split(CLEAR_TO_LINE_END);
+        let (figures, hint) = ("\x1b[6;1H12 fps", "\x1b[7;1Htry a camera");
+        assert!(lines.any(|line| line == figures), "{drawing:?}");
+        assert_eq!(lines.next(), Some(hint), "{drawing:?}");
+    }
+
+    #[test]
+    fn a_low_terminal_has_no_room_for_more_lines() {
+        let mut bytes = Vec::new();
+        let mut sink = TerminalSink::new(
+            &mut bytes,
+            |_| Some((20, 6)),
+            true,
+            ColourMode::Letters,
+            0.5,
+        )
+        .with_lines(None, Some("try a camera".into()));
+        sink.consume(&outcome(0), &Classes::default()).unwrap();
+        drop(sink);
+        assert!(!String::from_utf8(bytes).unwrap().contains("camera"));
     }
 
     #[test]

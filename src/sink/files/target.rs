@@ -115,6 +115,17 @@ impl Target {
         self.format
     }
 
+    /// The files of the one result, where there is a place for one only.
+    pub fn single(&self) -> Option<FileNames<'_>> {
+        match &self.names {
+            Names::Single { stem, .. } => Some(FileNames {
+                target: self,
+                stem: stem.clone(),
+            }),
+            Names::Folder(_) | Names::Numbered { .. } => None,
+        }
+    }
+
     /// The files of the next result.
     ///
     /// # Errors

@@ -1,0 +1,46 @@
+//! Signals that end a run.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+
+/// Makes SIGINT, SIGTERM, SIGQUIT and SIGHUP set `stop`, however often they come.
+///
+/// None of them kills the process, not even the second of them: the pins have to go
+/// to their safe level first, and the pipeline itself gives up on a thread that hangs
+/// after a few seconds. A SIGHUP that is ignored, as `nohup` has it, stays ignored.
+pub fn stop_on_signals(stop: &Arc<AtomicBool>) -> Result<()> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    for signal in [SIGINT, SIGTERM, SIGQUIT, SIGHUP] {
+        if signal == SIGHUP && is_ignored(signal, &status) {
+            continue;
+        }
+        signal_hook::flag::register(signal, Arc::clone(stop))
+            .with_context(|| format!("cannot watch for signal {signal}"))?;
+    }
+    Ok(())
+}
+
+/// Whether the process ignores a signal, by what `/proc/self/status` says.
+fn is_ignored(signal: i32, status: &str) -> bool {
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mask_counts_signals_from_one() {
+        let status = "Name:\tatrous\nSigIgn:\t0000000000001001\nSigCgt:\t0\n";
+        assert!(is_ignored(SIGHUP, status));
+        assert!(!is_ignored(SIGINT, status));
+        assert!(!is_ignored(SIGHUP, ""));
+    }
+}
