@@ -12,8 +12,13 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use toml::Spanned;
 
+use crate::input_file;
+
 /// The version of the board file format that this program reads.
 pub const FORMAT: u32 = 1;
+
+/// Largest board file that is read, in bytes.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// Where the kernel tells the board's model.
 const MODEL_FILE: &str = "/proc/device-tree/model";
@@ -281,10 +286,12 @@ impl Board {
     /// The file cannot be read or is no valid board file; the error names the line
     /// and what is allowed there.
     pub fn load(path: &Path) -> Result<Self, BoardError> {
-        let text = std::fs::read_to_string(path).map_err(|error| BoardError::Read {
+        let fail = |reason: String| BoardError::Read {
             path: path.to_owned(),
-            reason: error.to_string(),
-        })?;
+            reason,
+        };
+        let bytes = input_file::read(path, MAX_BYTES).map_err(|e| fail(e.to_string()))?;
+        let text = String::from_utf8(bytes).map_err(|_| fail("is not UTF-8 text".into()))?;
         Self::parse(path, &text)
     }
 
@@ -608,6 +615,8 @@ mod tests {
         let missing = folder.path().join("none.toml");
         let error = Board::load(&missing).unwrap_err();
         assert!(matches!(error, BoardError::Read { path, .. } if path == missing));
+        let error = Board::load(Path::new("/dev/zero")).unwrap_err().to_string();
+        assert!(error.contains("regular file"), "{error}");
     }
 
     #[test]

@@ -2,13 +2,15 @@
 //!
 //! Facts about hardware are in a board file ([`crate::board`]), facts about a
 //! model in its manifest ([`crate::model::manifest`]). Where several say the same
-//! thing, the order is: flag, environment, run config, board, default
-//! (see [`settings`]).
+//! thing, the order is: flag, environment, run config, default (see [`settings`]).
+//! The source `camera` stands for the camera that the board file names.
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+use crate::input_file;
 
 pub mod rule;
 pub mod settings;
@@ -115,19 +117,12 @@ impl RunConfig {
             path: name.clone(),
             reason,
         };
-        let size = std::fs::metadata(path).map_err(|e| match e.kind() {
+        let bytes = input_file::read(path, MAX_BYTES).map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound => {
                 fail("no such file; `atrous config init` writes one to start from".into())
             }
             _ => fail(e.to_string()),
         })?;
-        if size.len() > MAX_BYTES {
-            return Err(fail(format!(
-                "is {} KiB large; it cannot be a config",
-                size.len() >> 10
-            )));
-        }
-        let bytes = std::fs::read(path).map_err(|e| fail(e.to_string()))?;
         let text = String::from_utf8(bytes).map_err(|_| fail("is not UTF-8 text".into()))?;
         Self::parse(&text, &name)
     }
@@ -170,6 +165,16 @@ mod tests {
         let error = RunConfig::parse("source = \"-\"\nmodle = \"road\"\n", "a.toml").unwrap_err();
         let text = error.to_string();
         assert!(text.contains("modle") && text.contains("line 2"), "{text}");
+    }
+
+    #[test]
+    fn a_device_is_no_config() {
+        let error = RunConfig::load(Path::new("/dev/zero")).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("/dev/zero") && text.contains("regular file"),
+            "{text}"
+        );
     }
 
     #[test]

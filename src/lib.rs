@@ -16,6 +16,7 @@ pub mod engine;
 pub mod frame;
 pub mod gpio;
 pub mod guard;
+mod input_file;
 pub mod logits;
 pub mod mask;
 pub mod model;

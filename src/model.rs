@@ -4,12 +4,15 @@
 //! `model.toml`, a folder that holds one, or a bare ONNX file.
 
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use crate::input_file;
+
 pub mod bundled;
+mod checks;
 pub mod graph;
 pub mod manifest;
 
@@ -18,6 +21,9 @@ pub use manifest::Manifest;
 
 /// Largest model file that is read, in bytes.
 pub const MAX_FILE_BYTES: u64 = 1 << 30;
+
+/// Largest manifest that is read, in bytes.
+const MAX_MANIFEST_BYTES: u64 = 1 << 20;
 
 /// The name of a manifest inside a model's folder.
 pub const MANIFEST_NAME: &str = "model.toml";
@@ -105,7 +111,7 @@ impl Model {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn from_manifest(path: &Path) -> Result<Self, ModelError> {
-        let text = read(path).and_then(|bytes| {
+        let text = read(path, MAX_MANIFEST_BYTES).and_then(|bytes| {
             String::from_utf8(bytes).map_err(|_| ModelError::Manifest {
                 path: path.display().to_string(),
                 reason: "not a text file; a manifest is TOML in UTF-8".into(),
@@ -114,25 +120,33 @@ impl Model {
         let manifest = Manifest::parse(&text, &path.display().to_string())?;
         let folder = path.parent().unwrap_or(Path::new("."));
         let file = folder.join(&manifest.file);
-        let onnx = read(&file)?;
+        let onnx = read(&file, MAX_FILE_BYTES)?;
         Self::checked(manifest, onnx.into(), file.display().to_string())
     }
 
     fn from_onnx(path: &Path) -> Result<Self, ModelError> {
-        let onnx = read(path)?;
+        let onnx = read(path, MAX_FILE_BYTES)?;
         let name = path.display().to_string();
-        for beside in [
+        let mut beside = vec![
             path.with_file_name(MANIFEST_NAME),
             path.with_extension("toml"),
-        ] {
-            if names_file(&beside, path) {
-                return Self::from_manifest(&beside);
+        ];
+        beside.dedup();
+        for manifest in beside {
+            match names_file(&manifest, path) {
+                Ok(true) => return Self::from_manifest(&manifest),
+                Ok(false) => {}
+                Err(reason) => log::warn!(
+                    "manifest '{}' beside the model is ignored: {reason}",
+                    manifest.display()
+                ),
             }
         }
         let graph = Graph::parse(&onnx, &name)?;
         let manifest = Manifest::derived(&graph.summary(), path, &sha256_hex(&onnx))?;
-        log::info!(
-            "{name}: no manifest beside it, so its input scaling and class names are assumed"
+        log::warn!(
+            "{name}: no manifest beside it names it, so its input scaling and class names are \
+             assumed; write a {MANIFEST_NAME} to set them"
         );
         Self::checked(manifest, onnx.into(), name)
     }
@@ -162,38 +176,28 @@ impl Model {
     }
 }
 
-/// Whether `manifest` can be read and its `file` is the model at `onnx`.
-fn names_file(manifest: &Path, onnx: &Path) -> bool {
-    let Ok(text) = std::fs::read_to_string(manifest) else {
-        return false;
+/// Whether `manifest` exists and its `file` is the model at `onnx`.
+///
+/// # Errors
+/// Why it could not be read, in words.
+fn names_file(manifest: &Path, onnx: &Path) -> Result<bool, String> {
+    let bytes = match input_file::read(manifest, MAX_MANIFEST_BYTES) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        bytes => bytes.map_err(|e| e.to_string())?,
     };
-    let Ok(table) = text.parse::<toml::Table>() else {
-        return false;
-    };
-    let file = table
-        .get("file")
-        .and_then(|v| v.as_str())
-        .map(PathBuf::from);
-    file.is_some_and(|f| f.file_name() == onnx.file_name())
+    let text = String::from_utf8(bytes).map_err(|_| "not a text file".to_owned())?;
+    let table = text
+        .parse::<toml::Table>()
+        .map_err(|e| e.to_string().trim_end().to_owned())?;
+    let file = table.get("file").and_then(|v| v.as_str());
+    Ok(file.is_some_and(|f| Path::new(f).file_name() == onnx.file_name()))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
-    let fail = |reason: String| ModelError::Read {
+fn read(path: &Path, limit: u64) -> Result<Vec<u8>, ModelError> {
+    input_file::read(path, limit).map_err(|e| ModelError::Read {
         path: path.display().to_string(),
-        reason,
-    };
-    let size = std::fs::metadata(path).map_err(|e| fail(read_reason(&e)))?;
-    if size.is_dir() {
-        return Err(fail("is a folder".into()));
-    }
-    if size.len() > MAX_FILE_BYTES {
-        return Err(fail(format!(
-            "is {} MiB large; at most {} MiB are read",
-            size.len() >> 20,
-            MAX_FILE_BYTES >> 20
-        )));
-    }
-    std::fs::read(path).map_err(|e| fail(read_reason(&e)))
+        reason: read_reason(&e),
+    })
 }
 
 fn read_reason(error: &std::io::Error) -> String {
@@ -240,5 +244,34 @@ mod tests {
             error.contains("no/such.onnx") && error.contains("model.toml"),
             "{error}"
         );
+    }
+    #[test]
+    fn a_device_is_no_model() {
+        let error = Model::open("/dev/zero").unwrap_err().to_string();
+        assert!(
+            error.contains("/dev/zero") && error.contains("regular file"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_manifest_beside_counts_if_it_names_the_file_and_is_told_of_if_broken() {
+        let folder = tempfile::tempdir().unwrap();
+        let (manifest, onnx) = (
+            folder.path().join(MANIFEST_NAME),
+            folder.path().join("a.onnx"),
+        );
+        assert_eq!(names_file(&manifest, &onnx), Ok(false));
+        for (text, names) in [("file = \"a.onnx\"", true), ("file = \"b.onnx\"", false)] {
+            std::fs::write(&manifest, text).unwrap();
+            assert_eq!(names_file(&manifest, &onnx), Ok(names));
+        }
+        std::fs::write(&manifest, "file = \"a.onnx\"\nname = \n").unwrap();
+        let reason = names_file(&manifest, &onnx).unwrap_err();
+        assert!(reason.contains("line 2"), "{reason}");
+        std::fs::write(&manifest, [0xff]).unwrap();
+        assert!(names_file(&manifest, &onnx).is_err());
+        let link = Path::new("/dev/zero");
+        assert!(names_file(link, &onnx).unwrap_err().contains("regular"));
     }
 }

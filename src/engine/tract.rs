@@ -8,9 +8,17 @@ use super::{EngineError, Segmenter, Shape};
 use crate::guard;
 use crate::logits::Logits;
 use crate::mask::Mask;
+use crate::model::graph::{MAX_ELEMENTS, MAX_RANK};
 use crate::model::manifest::{Channels, InputType, Layout, Manifest, OutputKind};
 use crate::model::{Graph, Model, ModelError};
 use crate::postprocess::upsample::UpsampleArgmax;
+
+/// Most elements of all tensors of a model together, stored ones included: a chain of
+/// large ones takes memory and time as one that is too large.
+const MAX_SUM: u64 = 1 << 32;
+
+/// Longest message of tract that is passed on, in characters.
+const MAX_MESSAGE: usize = 400;
 
 /// A model imported and optimized by tract.
 pub struct TractSegmenter {
@@ -132,14 +140,25 @@ impl Segmenter for TractSegmenter {
 /// Runs `work`; a panic inside tract becomes an error, because a model file is
 /// input, and bad input gets a message.
 fn contained<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    guard::contain(work).unwrap_or_else(|panic| Err(format!("tract gave up: {panic}")))
+    guard::contain(work).unwrap_or_else(|panic| Err(bounded(&format!("tract gave up: {panic}"))))
 }
 
 /// An error with its causes, in one line.
 fn flat(error: &TractError) -> String {
     let mut parts: Vec<String> = error.chain().map(ToString::to_string).collect();
     parts.dedup();
-    parts.join(": ")
+    bounded(&parts.join(": "))
+}
+
+/// A message of tract, which may hold whole lists of a model's making, in one line of
+/// at most [`MAX_MESSAGE`] characters.
+fn bounded(message: &str) -> String {
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    let mut text: String = message.chars().map(plain).take(MAX_MESSAGE).collect();
+    if message.chars().nth(MAX_MESSAGE).is_some() {
+        text.push('…');
+    }
+    text
 }
 
 fn import(graph: &Graph, manifest: &Manifest) -> Result<Arc<TypedSimplePlan>, String> {
@@ -161,10 +180,53 @@ fn import(graph: &Graph, manifest: &Manifest) -> Result<Arc<TypedSimplePlan>, St
             return Err(TractError::msg(format!("it has {count} inputs, not one")));
         }
         model.set_input_fact(0, InferenceFact::dt_shape(element, shape))?;
-        let model = model.into_typed()?.into_optimized()?;
+        let model = model.into_typed()?;
+        check_sizes(&model)?;
+        // Optimizing unfolds operators, so the sizes are another matter after it.
+        let model = model.into_optimized()?;
+        check_sizes(&model)?;
         TypedSimplePlan::new(model)
     };
     build().map_err(|e| flat(&e))
+}
+
+/// Refuses tensors whose size is open or too large, before a run
+/// allocates them.
+fn check_sizes(model: &TypedModel) -> TractResult<()> {
+    let mut sum = 0u64;
+    for node in model.nodes() {
+        let fail = |reason: String| {
+            let op = node.op.name();
+            Err(TractError::msg(format!(
+                "node '{}' ({op}) {reason}",
+                node.name
+            )))
+        };
+        for output in &node.outputs {
+            let Some(shape) = output.fact.shape.as_concrete() else {
+                let shape = &output.fact.shape;
+                return fail(format!(
+                    "makes a tensor of open shape {shape:?}; fix all sides"
+                ));
+            };
+            let mut sides = shape.iter().map(|&side| side as u64);
+            let count = sides.try_fold(1u64, |n, side| n.checked_mul(side));
+            let count = count.filter(|&n| n <= MAX_ELEMENTS);
+            let Some(count) = count.filter(|_| shape.len() <= MAX_RANK) else {
+                return fail(format!(
+                    "makes a tensor of shape {shape:?}; at most {MAX_ELEMENTS} elements and \
+                     {MAX_RANK} axes are allowed"
+                ));
+            };
+            sum += count;
+        }
+        if sum > MAX_SUM {
+            return fail(format!(
+                "brings all tensors together to {sum} elements; at most {MAX_SUM} are allowed"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Bytes to the input tensor's values.
@@ -343,4 +405,52 @@ fn read_labels(value: &TValue, classes: usize, labels: &mut [u8]) -> Result<(), 
         };
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sources(shapes: &[&[usize]]) -> TypedModel {
+        let mut model = TypedModel::default();
+        for (i, shape) in shapes.iter().enumerate() {
+            model
+                .add_source(format!("x{i}"), f32::fact(*shape))
+                .unwrap();
+        }
+        model
+    }
+
+    #[test]
+    fn tensors_that_are_too_large_are_refused_by_node() {
+        let most = MAX_ELEMENTS as usize;
+        assert!(check_sizes(&sources(&[&[1, 3, 16, 16], &[most]])).is_ok());
+        for shape in [&[1, most + 1][..], &[1 << 16, 1 << 16], &[1; MAX_RANK + 1]] {
+            let error = check_sizes(&sources(&[&[2], shape])).unwrap_err();
+            assert!(error.to_string().contains("'x1'"), "{error}");
+        }
+        let mut open = sources(&[]);
+        let side = open.symbols.sym("N").to_dim();
+        open.add_source("x", f32::fact([side])).unwrap();
+        let error = check_sizes(&open).unwrap_err().to_string();
+        assert!(error.contains("open shape"), "{error}");
+    }
+
+    #[test]
+    fn tensors_that_are_too_large_together_are_refused() {
+        let most = MAX_ELEMENTS as usize;
+        let fit = (MAX_SUM / MAX_ELEMENTS) as usize;
+        assert!(check_sizes(&sources(&vec![&[most][..]; fit])).is_ok());
+        let error = check_sizes(&sources(&vec![&[most][..]; fit + 1])).unwrap_err();
+        assert!(error.to_string().contains(&format!("'x{fit}'")), "{error}");
+    }
+
+    #[test]
+    fn messages_are_one_short_line() {
+        assert_eq!(bounded("a\nb"), "a b");
+        let long = bounded(&"ä".repeat(MAX_MESSAGE + 1));
+        assert_eq!(long.chars().count(), MAX_MESSAGE + 1);
+        assert!(long.ends_with('…'));
+        assert_eq!(bounded(&"ä".repeat(MAX_MESSAGE)), "ä".repeat(MAX_MESSAGE));
+    }
 }
