@@ -5,12 +5,14 @@ use std::process::ExitCode;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+mod compile;
 mod config;
 mod devices;
 mod doctor;
 mod exit;
 mod figures;
 mod inspect;
+mod model;
 mod output;
 mod places;
 mod run;
@@ -66,6 +68,8 @@ pub enum Color {
 enum Command {
     /// Segment frames from a camera, picture, stream or drawn scene.
     Run(run::RunArgs),
+    /// Compile a quantized model to an artifact that starts at once.
+    Compile(compile::CompileArgs),
     /// Show what a model is: inputs, outputs, classes, operators, hash, licence.
     Inspect(inspect::InspectArgs),
     /// List cameras, GPIO chips, displays and what the CPU can do.
@@ -149,6 +153,7 @@ pub fn main() -> ExitCode {
     cli.global.start_log();
     let result = match &cli.command {
         Command::Run(args) => run::run(args, &cli.global),
+        Command::Compile(args) => compile::run(args, &cli.global),
         Command::Inspect(args) => inspect::run(args, &cli.global),
         Command::Devices(args) => devices::run(args, &cli.global),
         Command::Doctor(args) => doctor::run(args, &cli.global),

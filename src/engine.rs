@@ -6,6 +6,7 @@ use crate::logits::Logits;
 use crate::mask::Mask;
 
 pub mod fake;
+pub mod program;
 pub mod tract;
 
 /// The fixed shape of a model's work.

@@ -9,6 +9,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+pub mod artifact;
 use crate::input_file;
 
 pub mod bundled;

@@ -8,14 +8,13 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use atrous::config::{ConfigError, DEFAULT_NAME, Flags, Origin, Settings, TEMPLATE, rule};
-use atrous::model::Model;
 use atrous::sink;
 use atrous::source::scene;
 
-use super::Global;
 use super::output::{print, print_json};
 use super::places::sink_options;
 use super::run::truth_of;
+use super::{Global, model};
 
 /// Arguments of `atrous config`.
 #[derive(Debug, Args)]
@@ -98,7 +97,7 @@ fn check(path: Option<PathBuf>) -> Result<()> {
     let (name, classes) = if truth_of(&settings)?.is_some() {
         ("truth".to_owned(), scene::classes())
     } else {
-        let manifest = Model::open(&settings.model.value)?.manifest;
+        let manifest = model::open(&settings.model.value, None)?.manifest;
         (manifest.name, manifest.classes)
     };
     let rules = rule::compile(&settings.rules.value, &classes, &settings.board.value)?;

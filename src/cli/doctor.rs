@@ -8,17 +8,15 @@ use clap::Args;
 use serde::Serialize;
 
 use atrous::devices::{CpuFreq, DeviceGroups, Sysfs, ThermalZone, Throttle};
-use atrous::engine::Segmenter;
-use atrous::engine::tract::TractSegmenter;
 use atrous::gpio;
 use atrous::mask::Mask;
-use atrous::model::{Model, bundled};
+use atrous::model::bundled;
 use atrous::preprocess::{Placement, Preprocessor};
 use atrous::sink::score;
 use atrous::source::{Next, open, v4l2};
 
-use super::Global;
 use super::output::{self, visible};
+use super::{Global, model};
 
 /// The scene of the model's self-check.
 const SCENE: &str = "synthetic://road?seed=1&size=640x480&pace=demand&frames=1";
@@ -99,7 +97,7 @@ pub fn run(args: &DoctorArgs, global: &Global) -> Result<()> {
         governor(&sysfs.governors()),
         temperature(&sysfs.thermal()),
         throttling(sysfs.throttled()),
-        model(args.model.as_deref()),
+        model_check(args.model.as_deref()),
     ];
     if global.json {
         output::print_json(&serde_json::json!({ "checks": checks }))?;
@@ -278,7 +276,7 @@ fn throttling(throttle: Option<Throttle>) -> Check {
     }
 }
 
-fn model(name: Option<&str>) -> Check {
+fn model_check(name: Option<&str>) -> Check {
     let Some(name) = name.or(bundled::NAMES.first().copied()) else {
         return Check::warn("model", "none is built in", "name one with --model PATH");
     };
@@ -291,16 +289,17 @@ fn model(name: Option<&str>) -> Check {
 /// Runs the model on a drawn street and compares with the truth.
 fn self_check(name: &str) -> Result<Check> {
     let start = Instant::now();
-    let model = Model::open(name)?;
-    let mut segmenter = TractSegmenter::new(&model)?;
+    let mut opened = model::open(name, None)?;
     let loaded = start.elapsed();
+    model::verify(&mut opened)?;
+    let segmenter = &mut opened.segmenter;
     let mut source = open(SCENE)?;
     let mut frame = atrous::frame::Frame::default();
     if source.next_frame(&mut frame)? != Next::Frame {
         bail!("the drawn scene gave no frame");
     }
     let shape = segmenter.shape();
-    let fit = model.manifest.input.fit;
+    let fit = opened.manifest.input.fit;
     let mut preprocessor = Preprocessor::new((shape.width, shape.height), fit, PAD);
     let prepared = preprocessor.run(&frame)?;
     let placement: Placement = prepared.placement;
@@ -311,7 +310,7 @@ fn self_check(name: &str) -> Result<Check> {
     placement.mask_to_source(&labels, &mut mask);
     let times = format!(
         "{}: ready in {:.0} ms, a frame in {:.0} ms",
-        model.manifest.name,
+        opened.manifest.name,
         loaded.as_secs_f64() * 1e3,
         took.as_secs_f64() * 1e3
     );

@@ -2,8 +2,10 @@
 
 use std::process::ExitCode;
 
+use atrous::compile::CompileError;
 use atrous::config::ConfigError;
 use atrous::model::ModelError;
+use atrous::model::artifact::ArtifactError;
 use atrous::pipeline::PipelineError;
 use atrous::sink::SinkError;
 use atrous::source::SourceError;
@@ -20,6 +22,21 @@ pub const USAGE: u8 = 2;
 pub const CAMERA: u8 = 3;
 /// The model was rejected.
 pub const MODEL: u8 = 4;
+/// Something that the user required is not so.
+pub const REQUIREMENT: u8 = 5;
+
+/// A result is not the one it must be.
+pub const MISMATCH: u8 = 6;
+
+/// A verification that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Mismatch(pub String);
+
+/// A requirement of the user that is not met.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NotMet(pub String);
 
 /// Prints an error with its causes and turns a result into the exit code.
 pub fn report(result: anyhow::Result<()>) -> ExitCode {
@@ -51,8 +68,17 @@ fn code(error: &anyhow::Error) -> u8 {
 }
 
 fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
-    if cause.is::<ModelError>() {
+    if let Some(ArtifactError::Write { .. }) = cause.downcast_ref() {
+        return Some(FAULT);
+    }
+    if cause.is::<ModelError>() || cause.is::<CompileError>() || cause.is::<ArtifactError>() {
         return Some(MODEL);
+    }
+    if cause.is::<NotMet>() {
+        return Some(REQUIREMENT);
+    }
+    if cause.is::<Mismatch>() {
+        return Some(MISMATCH);
     }
     if cause.is::<ConfigError>() {
         return Some(USAGE);

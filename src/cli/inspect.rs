@@ -6,47 +6,56 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
-use atrous::engine::Segmenter;
-use atrous::engine::tract::TractSegmenter;
-use atrous::model::{Graph, GraphSummary, Manifest, Model};
+use atrous::model::{GraphSummary, Manifest};
+use atrous::program::{Op, Program, TensorId};
 
-use super::Global;
-use super::output;
+use super::model::{self, Placement, Require};
+use super::{Global, output};
 
 /// Arguments of `atrous inspect`.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    /// A built-in name (road), a model.toml, its folder, or an ONNX file.
+    /// A built-in name (road), a model.toml, its folder, an ONNX file, or an artifact.
     model: String,
-    /// Only read the file; do not import it into the engine.
+    /// List every operation of an integer program: shape, multiplications, place in the arena.
     #[arg(long)]
-    no_import: bool,
+    ops: bool,
+    /// Fail with exit code 5 unless the model runs as asked.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    require: Option<Require>,
 }
 
 #[derive(Serialize)]
 struct Report<'a> {
     origin: &'a str,
-    bytes: usize,
-    engine: Option<String>,
-    graph: GraphSummary,
+    bytes: u64,
+    engine: String,
+    /// Why the model runs in tract; absent where it is an integer program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    in_tract_because: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ops: Option<Vec<OpRow>>,
+    graph: Option<&'a GraphSummary>,
     manifest: &'a Manifest,
 }
 
-/// Prints what a model is, and imports it to show that it can run.
+/// Prints what a model is, and opens it to show that it can run. An artifact must
+/// give the mask it was compiled with.
 pub fn run(args: &InspectArgs, global: &Global) -> Result<()> {
-    let model = Model::open(&args.model)?;
-    let graph = Graph::parse(&model.onnx, &model.origin)?.summary();
-    let engine = if args.no_import {
-        None
-    } else {
-        Some(TractSegmenter::new(&model)?.describe())
+    let mut opened = model::open(&args.model, args.require)?;
+    model::verify(&mut opened)?;
+    let (program, reason) = match &opened.placement {
+        Placement::Program(program) => (Some(program), None),
+        Placement::Tract(reason) => (None, Some(reason.as_str())),
     };
     let report = Report {
-        origin: &model.origin,
-        bytes: model.onnx.len(),
-        engine,
-        graph,
-        manifest: &model.manifest,
+        origin: &opened.origin,
+        bytes: opened.bytes,
+        engine: opened.segmenter.describe(),
+        in_tract_because: reason,
+        ops: program.filter(|_| args.ops).map(|program| op_rows(program)),
+        graph: opened.graph.as_ref(),
+        manifest: &opened.manifest,
     };
     if global.json {
         return output::print_json(&report);
@@ -71,24 +80,25 @@ fn write(out: &mut String, report: &Report<'_>) -> fmt::Result {
     };
     row("what", &m.description)?;
     row("from", report.origin)?;
+    let parameters = graph.map_or(String::new(), |graph| {
+        format!(", {:.2} M parameters", graph.parameters as f64 / 1e6)
+    });
     row(
         "size",
-        &format!(
-            "{:.2} MB, {:.2} M parameters",
-            report.bytes as f64 / 1e6,
-            graph.parameters as f64 / 1e6
-        ),
+        &format!("{:.2} MB{parameters}", report.bytes as f64 / 1e6),
     )?;
     row("sha256", &m.sha256)?;
     row("licence", &m.licence)?;
     row("", "")?;
     row("", m.licence_note.as_deref().unwrap_or_default())?;
     row("provenance", m.provenance.trim())?;
-    row(
-        "made by",
-        &format!("{}, opset {}", graph.producer, graph.opset),
-    )?;
-    for tensor in &graph.inputs {
+    if let Some(graph) = graph {
+        row(
+            "made by",
+            &format!("{}, opset {}", graph.producer, graph.opset),
+        )?;
+    }
+    for tensor in graph.iter().flat_map(|graph| &graph.inputs) {
         row(
             "input",
             &format!("{} {} {}", tensor.name, tensor.element, tensor.shape_text()),
@@ -103,7 +113,7 @@ fn write(out: &mut String, report: &Report<'_>) -> fmt::Result {
         )
         .to_lowercase(),
     )?;
-    for tensor in &graph.outputs {
+    for tensor in graph.iter().flat_map(|graph| &graph.outputs) {
         row(
             "output",
             &format!("{} {} {}", tensor.name, tensor.element, tensor.shape_text()),
@@ -113,15 +123,95 @@ fn write(out: &mut String, report: &Report<'_>) -> fmt::Result {
         "classes",
         &format!("{}: {}", m.classes.len(), m.classes.names()),
     )?;
-    let mut ops: Vec<(&String, &usize)> = graph.ops.iter().collect();
-    ops.sort_by_key(|(name, count)| (std::cmp::Reverse(**count), (*name).clone()));
-    let ops: Vec<String> = ops
-        .iter()
-        .map(|(name, count)| format!("{count} {name}"))
-        .collect();
-    row("operators", &ops.join(", "))?;
-    row(
-        "runs in",
-        report.engine.as_deref().unwrap_or("not imported"),
-    )
+    if let Some(graph) = graph {
+        let mut ops: Vec<(&String, &usize)> = graph.ops.iter().collect();
+        ops.sort_by_key(|(name, count)| (std::cmp::Reverse(**count), (*name).clone()));
+        let ops: Vec<String> = ops
+            .iter()
+            .map(|(name, count)| format!("{count} {name}"))
+            .collect();
+        row("operators", &ops.join(", "))?;
+    }
+    row("runs in", &report.engine)?;
+    row("because", report.in_tract_because.unwrap_or_default())?;
+    for op in report.ops.iter().flatten() {
+        writeln!(out, "{op}")?;
+    }
+    Ok(())
+}
+
+/// One operation of a program.
+#[derive(Serialize)]
+struct OpRow {
+    kind: &'static str,
+    /// The tensor it writes, by the name it has in the ONNX file.
+    output: String,
+    /// Rows, columns, channels.
+    shape: [u32; 3],
+    /// Multiplications of a convolution; 0 of anything else.
+    macs: u64,
+    /// Bytes of the result.
+    bytes: u64,
+    /// Where it lies in the arena; `None` for the mask.
+    offset: Option<u64>,
+    kernel: &'static str,
+}
+
+impl fmt::Display for OpRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [height, width, channels] = self.shape;
+        let shape = format!("{height}x{width}x{channels}");
+        let offset = self.offset.map_or("-".into(), |offset| offset.to_string());
+        write!(
+            f,
+            "  {:<12} {:<8} {shape:<14} {:>8.2} MMAC {:>9} bytes at {offset:<9} {}",
+            self.kind,
+            self.kernel,
+            self.macs as f64 / 1e6,
+            self.bytes,
+            self.output
+        )
+    }
+}
+
+fn op_rows(program: &Program) -> Vec<OpRow> {
+    let row = |op: &Op| {
+        let (kind, output): (_, Option<TensorId>) = match op {
+            Op::Input { output, .. } => ("input", Some(*output)),
+            Op::Conv(conv) => {
+                let kind = match (conv.residual, conv.groups) {
+                    (Some(_), _) => "conv+add",
+                    (None, 1) => "conv",
+                    (None, _) => "depthwise",
+                };
+                (kind, Some(conv.output))
+            }
+            Op::Add { output, .. } => ("add", Some(*output)),
+            Op::Mul { output, .. } => ("mul", Some(*output)),
+            Op::Map { output, .. } => ("map", Some(*output)),
+            Op::AveragePool { output, .. } => ("average pool", Some(*output)),
+            Op::MaxPool { output, .. } => ("max pool", Some(*output)),
+            Op::Resize { output, .. } => ("resize", Some(*output)),
+            Op::Argmax { .. } => ("argmax", None),
+        };
+        let tensor = output.map(|id| &program.tensors[id.0 as usize]);
+        let shape = tensor.map_or([program.height, program.width, 1], |t| {
+            [t.height, t.width, t.channels]
+        });
+        let elements: u64 = shape.iter().map(|&side| u64::from(side)).product();
+        let macs = match op {
+            Op::Conv(conv) => elements * (conv.weights.len / u64::from(shape[2])),
+            _ => 0,
+        };
+        OpRow {
+            kind,
+            output: tensor.map_or("mask".into(), |t| t.name.clone()),
+            shape,
+            macs,
+            bytes: elements,
+            offset: tensor.map(|t| t.offset),
+            kernel: "scalar",
+        }
+    };
+    program.ops.iter().map(row).collect()
 }

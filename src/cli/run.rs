@@ -10,10 +10,8 @@ use clap::Args;
 use atrous::classes::Classes;
 use atrous::config::{CompiledRule, ConfigError, Flags, Settings, rule};
 use atrous::engine::fake::FakeSegmenter;
-use atrous::engine::tract::TractSegmenter;
 use atrous::engine::{Segmenter, Shape};
 use atrous::gpio::{self, DryEdge, DryLine, Pin};
-use atrous::model::Model;
 use atrous::pipeline::{self, Parts};
 use atrous::preprocess::Fit;
 use atrous::source::uri::SceneRequest;
@@ -21,6 +19,7 @@ use atrous::source::{self, Pace, SourceInfo, SourceUri, scene};
 
 use super::Global;
 use super::figures::Figures;
+use super::model::{self, Require};
 use super::output::tell;
 use super::places::Places;
 use super::signals::stop_on_signals;
@@ -52,6 +51,9 @@ pub struct RunArgs {
     /// the drawn scene's own mask.
     #[arg(short, long)]
     model: Option<String>,
+    /// Fail with exit code 5 unless the model runs as asked.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    require: Option<Require>,
     /// Stop after this many results.
     #[arg(short = 'n', long, value_name = "N")]
     frames: Option<u64>,
@@ -101,7 +103,7 @@ pub fn run(args: &RunArgs, global: &Global) -> Result<()> {
     let places = Places::new(&settings, global)?;
     let source = source::open(&settings.source.value)?;
     let info = source.info();
-    let (segmenter, classes, fit) = open_model(&settings)?;
+    let (segmenter, classes, fit) = open_model(&settings, args.require)?;
     let rules = rule::compile(&settings.rules.value, &classes, &settings.board.value)?;
     let pins = open_pins(&rules, settings.dry_run_gpio.value)?;
     let sinks = places.open()?;
@@ -166,7 +168,10 @@ pub fn truth_of(settings: &Settings) -> Result<Option<SceneRequest>> {
     }
 }
 
-fn open_model(settings: &Settings) -> Result<(Box<dyn Segmenter>, Classes, Fit)> {
+fn open_model(
+    settings: &Settings,
+    require: Option<Require>,
+) -> Result<(Box<dyn Segmenter>, Classes, Fit)> {
     if let Some(SceneRequest { width, height, .. }) = truth_of(settings)? {
         let classes = scene::classes();
         let shape = Shape {
@@ -176,10 +181,9 @@ fn open_model(settings: &Settings) -> Result<(Box<dyn Segmenter>, Classes, Fit)>
         };
         return Ok((Box::new(FakeSegmenter::new(shape)), classes, Fit::Stretch));
     }
-    let model = Model::open(&settings.model.value)?;
-    let classes = model.manifest.classes.clone();
-    let fit = model.manifest.input.fit;
-    Ok((Box::new(TractSegmenter::new(&model)?), classes, fit))
+    let opened = model::open(&settings.model.value, require)?;
+    let fit = opened.manifest.input.fit;
+    Ok((opened.segmenter, opened.manifest.classes, fit))
 }
 
 fn open_pins(rules: &[CompiledRule], dry_run: bool) -> Result<Vec<Pin>> {

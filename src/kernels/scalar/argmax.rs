@@ -1,0 +1,158 @@
+//! The class of every pixel, without the resized picture.
+
+use super::resize::blend;
+use super::scratch::Scratch;
+use super::steps::{Between, between, nearest};
+use crate::kernels::{Resample, Source};
+
+/// Classes a mask can tell apart.
+const CLASSES: usize = 256;
+
+/// Bytes of `scratch` that [`argmax`] needs for a source of this width.
+pub fn argmax_scratch_bytes(width: usize) -> usize {
+    2 * width
+}
+
+/// The class of every pixel of a mask of `out_width` by `out_height`: of the codes
+/// that [`super::resize`] would give the pixel the channel of the largest, the
+/// lowest channel where several are equal (ONNX `Resize`, then `ArgMax` with
+/// `select_last_index` 0).
+///
+/// `labels` holds `out_width * out_height` classes, row by row. The source has at
+/// most 256 channels.
+pub fn argmax(
+    source: Source<'_>,
+    resample: Resample,
+    out_width: usize,
+    out_height: usize,
+    labels: &mut [u8],
+    scratch: &mut Scratch,
+) {
+    debug_assert_eq!(labels.len(), out_width * out_height);
+    debug_assert!(source.channels <= CLASSES);
+    let winners = scratch.labels(argmax_scratch_bytes(source.width));
+    let (upper, lower) = winners.split_at_mut(source.width);
+    let mut upper = Row::new(upper);
+    let mut lower = Row::new(lower);
+    let out_rows = labels.chunks_exact_mut(out_width);
+    match resample {
+        Resample::Nearest(coordinates, rule) => {
+            let rows = nearest(coordinates, rule, out_height, source.height);
+            for (labels, y) in out_rows.zip(rows) {
+                upper.hold(source, y);
+                let columns = nearest(coordinates, rule, out_width, source.width);
+                for (label, x) in labels.iter_mut().zip(columns) {
+                    *label = upper.winners[x];
+                }
+            }
+        }
+        Resample::Bilinear(coordinates) => {
+            let rows = between(coordinates, out_height, source.height);
+            for (labels, row) in out_rows.zip(rows) {
+                if lower.y == Some(row.before) {
+                    std::mem::swap(&mut upper, &mut lower);
+                }
+                upper.hold(source, row.before);
+                let below = if row.after == row.before {
+                    &*upper.winners
+                } else {
+                    lower.hold(source, row.after);
+                    &*lower.winners
+                };
+                let columns = between(coordinates, out_width, source.width);
+                for (label, column) in labels.iter_mut().zip(columns) {
+                    let corners = [
+                        upper.winners[column.before],
+                        upper.winners[column.after],
+                        below[column.before],
+                        below[column.after],
+                    ];
+                    *label = class(source, row, column, corners);
+                }
+            }
+        }
+    }
+}
+
+/// The class of a pixel between four, whose own classes are known.
+#[inline]
+fn class(source: Source<'_>, row: Between, column: Between, corners: [u8; 4]) -> u8 {
+    let [first, rest @ ..] = corners;
+    if rest == [first; 3] {
+        // At every corner the winner's code is at least that of each higher class and
+        // at least 1 above that of each lower one. A mean keeps both, and so does
+        // rounding it to an integer: this is the winner here too.
+        return first;
+    }
+    let mut codes = [0; CLASSES];
+    let codes = &mut codes[..source.channels];
+    blend(source, row, column, codes);
+    winner(codes)
+}
+
+/// The channel of the largest code, the lowest of several.
+#[inline]
+fn winner(codes: &[u8]) -> u8 {
+    let largest = codes.iter().fold(0, |largest, &code| code.max(largest));
+    let first = codes.iter().position(|&code| code == largest);
+    first.unwrap_or(0) as u8
+}
+
+/// Classes of one row of the source.
+struct Row<'a> {
+    y: Option<usize>,
+    winners: &'a mut [u8],
+}
+
+impl<'a> Row<'a> {
+    fn new(winners: &'a mut [u8]) -> Self {
+        Self { y: None, winners }
+    }
+
+    /// Makes this row `y`, if it is not yet.
+    fn hold(&mut self, source: Source<'_>, y: usize) {
+        if self.y != Some(y) {
+            for (x, class) in self.winners.iter_mut().enumerate() {
+                *class = winner(source.pixel(y, x));
+            }
+            self.y = Some(y);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::scalar::testing;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_class_is_that_of_the_resized_picture(
+            source in (1usize..30).prop_flat_map(testing::picture), resample in testing::resample(),
+            height in 1usize..24, width in 1usize..24, levels in 1u8..=255,
+        ) {
+            // Few levels make ties, and neighbours of one class.
+            let mut coarse = source.clone();
+            coarse.fill(|y, x, c| source.at(y, x, c) / levels);
+            let mut labels = vec![0; width * height];
+            argmax(coarse.source(), resample, width, height, &mut labels, &mut Scratch::default());
+            for (index, &label) in labels.iter().enumerate() {
+                let at = (index / width, index % width);
+                let codes: Vec<u8> = (0..coarse.channels)
+                    .map(|c| testing::resized(&coarse, resample, at, (height, width), c))
+                    .collect();
+                let largest = *codes.iter().max().unwrap();
+                let lowest = codes.iter().position(|&code| code == largest).unwrap();
+                prop_assert_eq!(usize::from(label), lowest);
+            }
+        }
+    }
+
+    #[test]
+    fn all_256_classes_can_win() {
+        let mut codes = [0; CLASSES];
+        codes[255] = 1;
+        assert_eq!(winner(&codes), 255);
+    }
+}

@@ -1,0 +1,100 @@
+//! A picture of another size.
+
+use super::steps::{Between, FRACTION_BITS, ONE, between, nearest};
+use crate::kernels::{Resample, Source, Target};
+
+/// A picture of another size, see [`Resample`]. Both pictures have as many channels
+/// and one quantization.
+pub fn resize(source: Source<'_>, resample: Resample, mut target: Target<'_>) {
+    debug_assert_eq!(source.channels, target.channels);
+    let (height, width) = (target.height, target.width);
+    match resample {
+        Resample::Nearest(coordinates, rule) => {
+            let rows = nearest(coordinates, rule, height, source.height);
+            for (oy, y) in rows.take(height).enumerate() {
+                let columns = nearest(coordinates, rule, width, source.width);
+                for (ox, x) in columns.take(width).enumerate() {
+                    target.pixel_mut(oy, ox).copy_from_slice(source.pixel(y, x));
+                }
+            }
+        }
+        Resample::Bilinear(coordinates) => {
+            let rows = between(coordinates, height, source.height);
+            for (oy, row) in rows.take(height).enumerate() {
+                let columns = between(coordinates, width, source.width);
+                for (ox, column) in columns.take(width).enumerate() {
+                    blend(source, row, column, target.pixel_mut(oy, ox));
+                }
+            }
+        }
+    }
+}
+
+/// All channels of one pixel of the bilinear picture.
+#[inline]
+pub(super) fn blend(source: Source<'_>, row: Between, column: Between, out: &mut [u8]) {
+    let above = source.pixel(row.before, column.before);
+    if row.fraction == 0 && column.fraction == 0 {
+        out.copy_from_slice(above);
+        return;
+    }
+    let above_right = source.pixel(row.before, column.after);
+    let below = source.pixel(row.after, column.before);
+    let below_right = source.pixel(row.after, column.after);
+    let (fy, fx) = (row.fraction as i32, column.fraction as i32);
+    let corners = above
+        .iter()
+        .zip(above_right)
+        .zip(below.iter().zip(below_right));
+    for (out, ((&tl, &tr), (&bl, &br))) in out.iter_mut().zip(corners) {
+        // The four weights factor, so row by row gives the same integer.
+        let top = mix(i32::from(tl), i32::from(tr), fx);
+        let bottom = mix(i32::from(bl), i32::from(br), fx);
+        *out = ((mix(top, bottom, fy) + (1 << 21)) >> (2 * FRACTION_BITS)) as u8;
+    }
+}
+
+/// `a * (2048 - fraction) + b * fraction`.
+#[inline]
+fn mix(a: i32, b: i32, fraction: i32) -> i32 {
+    a * ONE as i32 + (b - a) * fraction
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::scalar::testing::{self, Picture};
+    use proptest::prelude::*;
+
+    fn pictures() -> impl Strategy<Value = (Picture, Picture)> {
+        (1usize..40, 1usize..20, 1usize..20).prop_flat_map(|(channels, height, width)| {
+            (
+                testing::picture(channels),
+                testing::picture_of(height, width, channels),
+            )
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn every_code_is_that_of_the_definition(
+            (source, mut out) in pictures(), resample in testing::resample(),
+        ) {
+            let mut wanted = out.clone();
+            let (height, width) = (out.height, out.width);
+            wanted.fill(|y, x, c| testing::resized(&source, resample, (y, x), (height, width), c));
+            resize(source.source(), resample, out.target());
+            prop_assert_eq!(out, wanted);
+        }
+
+        #[test]
+        fn the_same_size_is_the_same_picture(
+            source in testing::picture(5), resample in testing::resample(),
+        ) {
+            let mut out = source.clone();
+            out.fill(|_, _, _| 77);
+            resize(source.source(), resample, out.target());
+            prop_assert_eq!(out, source);
+        }
+    }
+}

@@ -1,0 +1,419 @@
+//! Quantized models the whole way: ONNX to program, program to artifact, and the
+//! same mask from each, without allocating.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::path::Path;
+
+use atrous::compile::compile;
+use atrous::engine::Segmenter;
+use atrous::engine::program::ProgramSegmenter;
+use atrous::mask::Mask;
+use atrous::model::artifact::{Artifact, Golden, golden};
+use atrous::model::{Graph, Model, sha256_hex};
+use prost::Message;
+use tract_onnx::pb::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
+    TensorShapeProto, TypeProto, ValueInfoProto, tensor_shape_proto, type_proto,
+};
+
+/// Models for development that are not part of the repository.
+const SHARED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/models");
+
+/// Counts the allocations of each thread.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+#[allow(unsafe_code)]
+// SAFETY: every call goes to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const WIDTH: u32 = 10;
+const HEIGHT: u32 = 8;
+const CLASSES: usize = 4;
+/// The weights of class `o` for red, green and blue.
+const WEIGHTS: [[i8; 3]; CLASSES] = [[90, -40, 3], [-70, 100, -20], [5, -60, 127], [-3, 1, -9]];
+const BIAS: [i32; CLASSES] = [0, 500, -250, 2000];
+const INPUT_SCALE: f32 = 1.0 / 128.0;
+const WEIGHT_SCALES: [f32; CLASSES] = [0.01, 0.02, 0.015, 0.04];
+const OUTPUT_SCALE: f32 = 0.03;
+const OUTPUT_ZERO_POINT: u8 = 7;
+
+fn tensor(name: &str, dims: &[i64], data_type: i32, raw_data: Vec<u8>) -> TensorProto {
+    TensorProto {
+        name: name.into(),
+        dims: dims.to_vec(),
+        data_type,
+        raw_data,
+        ..TensorProto::default()
+    }
+}
+
+fn floats(name: &str, values: &[f32]) -> TensorProto {
+    let dims: &[i64] = if values.len() == 1 {
+        &[]
+    } else {
+        &[values.len() as i64]
+    };
+    let raw = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    tensor(name, dims, 1, raw)
+}
+
+fn node(op: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>) -> NodeProto {
+    NodeProto {
+        name: format!("{op} {output}"),
+        op_type: op.into(),
+        input: inputs.iter().map(|s| (*s).into()).collect(),
+        output: vec![output.into()],
+        attribute,
+        ..NodeProto::default()
+    }
+}
+
+fn value(name: &str, sides: &[i64]) -> ValueInfoProto {
+    let dim = |&side: &i64| tensor_shape_proto::Dimension {
+        value: Some(tensor_shape_proto::dimension::Value::DimValue(side)),
+        ..tensor_shape_proto::Dimension::default()
+    };
+    let tensor = type_proto::Tensor {
+        elem_type: 1,
+        shape: Some(TensorShapeProto {
+            dim: sides.iter().map(dim).collect(),
+        }),
+    };
+    ValueInfoProto {
+        name: name.into(),
+        r#type: Some(TypeProto {
+            value: Some(type_proto::Value::TensorType(tensor)),
+            ..TypeProto::default()
+        }),
+        ..ValueInfoProto::default()
+    }
+}
+
+/// One quantized 1x1 convolution with ReLU over the picture: four classes.
+fn tiny() -> Vec<u8> {
+    let axis = AttributeProto {
+        name: "axis".into(),
+        r#type: 2,
+        i: 0,
+        ..AttributeProto::default()
+    };
+    let (h, w) = (i64::from(HEIGHT), i64::from(WIDTH));
+    let bias_scales: Vec<f32> = WEIGHT_SCALES.iter().map(|s| s * INPUT_SCALE).collect();
+    let graph = GraphProto {
+        name: "tiny".into(),
+        input: vec![value("input", &[1, 3, h, w])],
+        output: vec![value("logits", &[1, CLASSES as i64, h, w])],
+        initializer: vec![
+            floats("xs", &[INPUT_SCALE]),
+            tensor("xz", &[], 2, vec![128]),
+            tensor(
+                "w",
+                &[CLASSES as i64, 3, 1, 1],
+                3,
+                WEIGHTS.iter().flatten().map(|&v| v as u8).collect(),
+            ),
+            floats("ws", &WEIGHT_SCALES),
+            tensor("wz", &[CLASSES as i64], 3, vec![0; CLASSES]),
+            tensor(
+                "b",
+                &[CLASSES as i64],
+                6,
+                BIAS.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            ),
+            floats("bs", &bias_scales),
+            tensor("bz", &[CLASSES as i64], 6, vec![0; 4 * CLASSES]),
+            floats("ys", &[OUTPUT_SCALE]),
+            tensor("yz", &[], 2, vec![OUTPUT_ZERO_POINT]),
+        ],
+        node: vec![
+            node("QuantizeLinear", &["input", "xs", "xz"], "xq", vec![]),
+            node("DequantizeLinear", &["xq", "xs", "xz"], "x", vec![]),
+            node(
+                "DequantizeLinear",
+                &["w", "ws", "wz"],
+                "wd",
+                vec![axis.clone()],
+            ),
+            node("DequantizeLinear", &["b", "bs", "bz"], "bd", vec![axis]),
+            node("Conv", &["x", "wd", "bd"], "y", vec![]),
+            node("Relu", &["y"], "r", vec![]),
+            node("QuantizeLinear", &["r", "ys", "yz"], "rq", vec![]),
+            node("DequantizeLinear", &["rq", "ys", "yz"], "logits", vec![]),
+        ],
+        ..GraphProto::default()
+    };
+    let model = ModelProto {
+        ir_version: 8,
+        opset_import: vec![OperatorSetIdProto {
+            domain: String::new(),
+            version: 17,
+        }],
+        graph: Some(graph),
+        ..ModelProto::default()
+    };
+    model.encode_to_vec()
+}
+
+fn picture() -> Vec<u8> {
+    let size = (WIDTH * HEIGHT * 3) as usize;
+    (0..size).map(|i| (i * i * 31 + i * 7) as u8).collect()
+}
+
+/// What the tiny model means, written out: integers and one rounding.
+fn expected(rgb: &[u8]) -> Vec<u8> {
+    let code = |pixel: &[u8], o: usize| {
+        let sum: i32 = (0..3)
+            .map(|c| {
+                let real = (f32::from(pixel[c]) - 127.5) / 127.5;
+                let q = ((real / INPUT_SCALE).round_ties_even() as i32 + 128).clamp(0, 255);
+                (q - 128) * i32::from(WEIGHTS[o][c])
+            })
+            .sum();
+        let scale = INPUT_SCALE * WEIGHT_SCALES[o] / OUTPUT_SCALE;
+        let q = ((sum + BIAS[o]) as f32 * scale).round_ties_even() as i32;
+        (q + i32::from(OUTPUT_ZERO_POINT)).clamp(i32::from(OUTPUT_ZERO_POINT), 255)
+    };
+    let class = |pixel: &[u8]| {
+        let codes: Vec<i32> = (0..CLASSES).map(|o| code(pixel, o)).collect();
+        let best = codes.iter().max().unwrap();
+        codes.iter().position(|c| c == best).unwrap() as u8
+    };
+    rgb.chunks_exact(3).map(class).collect()
+}
+
+fn open(folder: &Path) -> Model {
+    let path = folder.join("tiny.onnx");
+    std::fs::write(&path, tiny()).unwrap();
+    Model::open(path.to_str().unwrap()).unwrap()
+}
+
+#[test]
+fn onnx_program_and_artifact_give_the_mask_that_the_numbers_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = open(folder.path());
+    let graph = Graph::parse(&model.onnx, "tiny").unwrap();
+    let program = compile(&graph, &model.manifest, "tiny").unwrap().program;
+    program.check().unwrap();
+
+    let rgb = picture();
+    let mut segmenter = ProgramSegmenter::new(&model.manifest, &program);
+    let mut mask = Mask::default();
+    segmenter.segment(&rgb, &mut mask).unwrap();
+    assert_eq!(mask.labels, expected(&rgb));
+    let classes: std::collections::HashSet<u8> = mask.labels.iter().copied().collect();
+    assert!(classes.len() >= 3, "the picture tells the classes apart");
+
+    let golden_picture = golden::picture(7, WIDTH, HEIGHT);
+    segmenter.segment(&golden_picture, &mut mask).unwrap();
+    let path = folder.path().join("tiny.atrous");
+    let artifact = Artifact {
+        source_sha256: sha256_hex(&model.onnx),
+        manifest: model.manifest,
+        program,
+        tool: "test".into(),
+        golden: Golden::new(7, &mask.labels),
+        calibration: None,
+    };
+    artifact.write(&path).unwrap();
+    let read = Artifact::read(&path).unwrap();
+    let mut segmenter = ProgramSegmenter::new(&read.manifest, &read.program);
+    segmenter.segment(&golden_picture, &mut mask).unwrap();
+    assert!(read.golden.matches(&mask.labels));
+    segmenter.segment(&rgb, &mut mask).unwrap();
+    assert_eq!(mask.labels, expected(&rgb));
+}
+
+#[test]
+fn a_running_program_allocates_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = open(folder.path());
+    let graph = Graph::parse(&model.onnx, "tiny").unwrap();
+    let program = compile(&graph, &model.manifest, "tiny").unwrap().program;
+    let mut segmenter = ProgramSegmenter::new(&model.manifest, &program);
+    let (rgb, mut mask) = (picture(), Mask::default());
+    segmenter.segment(&rgb, &mut mask).unwrap();
+    let before = ALLOCATIONS.get();
+    for _ in 0..100 {
+        segmenter.segment(&rgb, &mut mask).unwrap();
+    }
+    assert_eq!(ALLOCATIONS.get() - before, 0);
+}
+
+#[cfg(feature = "bundled")]
+#[test]
+fn a_float_model_is_no_program() {
+    let model = Model::open("road").unwrap();
+    let graph = Graph::parse(&model.onnx, "road").unwrap();
+    let error = compile(&graph, &model.manifest, "road").unwrap_err();
+    assert!(
+        matches!(error, atrous::compile::CompileError::NotQuantized { .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn quantized_deeplabs_are_programs_and_allocate_nothing() {
+    for file in [
+        "deeplabv3_mnv2_pascal_qdq.onnx",
+        "deeplab_mobilenet_edgetpu_slim_cityscapes_qdq.onnx",
+        "bench/dlp257_qdq_u8s8.onnx",
+        "bench/dlp257_qdq_s8s8.onnx",
+        "bench/lite257_qdq_u8s8.onnx",
+        "bench/lite257_qdq_s8s8.onnx",
+    ] {
+        let path = Path::new(SHARED).join(file);
+        if !path.exists() {
+            println!("skipped: {file} is not beside the repository");
+            continue;
+        }
+        let model = Model::open(path.to_str().unwrap()).unwrap();
+        let graph = Graph::parse(&model.onnx, file).unwrap();
+        let compiled = compile(&graph, &model.manifest, file).unwrap();
+        compiled.program.check().unwrap();
+        let arena = compiled.program.arena_bytes as f64;
+        let live = compiled.largest_live_bytes as f64;
+        assert!(arena <= 1.3 * live, "{file}: arena {arena}, live {live}");
+
+        let mut segmenter = ProgramSegmenter::new(&model.manifest, &compiled.program);
+        let shape = segmenter.shape();
+        if shape.width > 257 {
+            // Seconds in a build that is made for debugging; the small ones show the same.
+            continue;
+        }
+        let rgb = golden::picture(1, shape.width, shape.height);
+        let (mut first, mut second) = (Mask::default(), Mask::default());
+        segmenter.segment(&rgb, &mut first).unwrap();
+        second.clone_from(&first);
+        let before = ALLOCATIONS.get();
+        segmenter.segment(&rgb, &mut second).unwrap();
+        assert_eq!(ALLOCATIONS.get() - before, 0, "{file}");
+        assert_eq!(first, second, "{file}");
+    }
+}
+
+fn atrous(args: &[&str], folder: &Path) -> std::process::Output {
+    let mut command = assert_cmd::Command::cargo_bin("atrous").unwrap();
+    for name in [
+        "ATROUS_SOURCE",
+        "ATROUS_MODEL",
+        "ATROUS_BOARD",
+        "ATROUS_CONFIG",
+    ] {
+        command.env_remove(name);
+    }
+    command.args(args).current_dir(folder).output().unwrap()
+}
+
+#[test]
+fn every_command_takes_onnx_and_artifact_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    open(at);
+    image::RgbImage::from_fn(31, 23, |x, y| {
+        image::Rgb([(x * 8) as u8, (y * 11) as u8, (x * y) as u8])
+    })
+    .save(at.join("photo.png"))
+    .unwrap();
+    let made = atrous(&["compile", "tiny.onnx", "-o", "tiny.atrous"], at);
+    let stderr = String::from_utf8_lossy(&made.stderr);
+    assert!(made.status.success(), "{stderr}");
+
+    let hash = |model: &str| {
+        let args = [
+            "run",
+            "photo.png",
+            "null:",
+            "--json",
+            "--model",
+            model,
+            "--require",
+            "int8",
+        ];
+        let output = atrous(&args, at);
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let line: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        line["mask_hash"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(hash("tiny.onnx"), hash("tiny.atrous"));
+
+    let output = atrous(&["inspect", "tiny.atrous", "--ops", "--json"], at);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let kinds: Vec<&str> = report["ops"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|o| o["kind"].as_str().unwrap())
+        .collect();
+    assert_eq!(kinds, ["input", "conv", "argmax"]);
+    assert_eq!(report["ops"][1]["macs"], 3 * 4 * 80);
+}
+
+#[test]
+fn bad_artifacts_and_unmet_requirements_have_their_exit_codes() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    open(at);
+    assert!(
+        atrous(&["compile", "tiny.onnx", "-o", "tiny.atrous"], at)
+            .status
+            .success()
+    );
+    let good = std::fs::read(at.join("tiny.atrous")).unwrap();
+    let code = |args: &[&str]| {
+        let output = atrous(args, at);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!stderr.contains("panicked"), "{stderr}");
+        output.status.code()
+    };
+    for keep in [0, 7, 100, good.len() / 2, good.len() - 1] {
+        std::fs::write(at.join("cut.atrous"), &good[..keep]).unwrap();
+        assert_eq!(
+            code(&["inspect", "cut.atrous"]),
+            Some(4),
+            "cut to {keep} bytes"
+        );
+    }
+    for at_byte in [9, 200, good.len() / 2, good.len() - 40] {
+        let mut bad = good.clone();
+        bad[at_byte] ^= 1;
+        std::fs::write(at.join("bad.atrous"), bad).unwrap();
+        assert_eq!(
+            code(&["inspect", "bad.atrous"]),
+            Some(4),
+            "byte {at_byte} changed"
+        );
+    }
+    assert_eq!(code(&["inspect", "none.atrous"]), Some(4));
+    assert_eq!(
+        code(&["compile", "tiny.onnx", "-o", "no/folder/x.atrous"]),
+        Some(1)
+    );
+    if cfg!(feature = "bundled") {
+        assert_eq!(code(&["inspect", "road", "--require", "int8"]), Some(5));
+        assert_eq!(code(&["compile", "road", "-o", "road.atrous"]), Some(4));
+        assert!(!at.join("road.atrous").exists());
+    }
+}
