@@ -20,6 +20,24 @@ pub struct Shape {
     pub classes: usize,
 }
 
+impl Shape {
+    /// Whether `rgb` is a picture of this size.
+    ///
+    /// # Errors
+    /// [`EngineError::Input`] where it has another length.
+    pub fn check(&self, rgb: &[u8]) -> Result<(), EngineError> {
+        let expected = self.width as usize * self.height as usize * 3;
+        if rgb.len() == expected {
+            Ok(())
+        } else {
+            Err(EngineError::Input {
+                expected,
+                got: rgb.len(),
+            })
+        }
+    }
+}
+
 /// A model that is ready to run.
 pub trait Segmenter: Send {
     /// The shapes this segmenter works with.

@@ -22,18 +22,6 @@ impl FakeSegmenter {
             mask: Mask::new(shape.width, shape.height),
         }
     }
-
-    fn check(&self, rgb: &[u8]) -> Result<(), EngineError> {
-        let expected = self.shape.width as usize * self.shape.height as usize * 3;
-        if rgb.len() == expected {
-            Ok(())
-        } else {
-            Err(EngineError::Input {
-                expected,
-                got: rgb.len(),
-            })
-        }
-    }
 }
 
 impl Segmenter for FakeSegmenter {
@@ -42,13 +30,13 @@ impl Segmenter for FakeSegmenter {
     }
 
     fn segment(&mut self, rgb: &[u8], labels: &mut Mask) -> Result<(), EngineError> {
-        self.check(rgb)?;
+        self.shape.check(rgb)?;
         labels.clone_from(&self.mask);
         Ok(())
     }
 
     fn logits(&mut self, rgb: &[u8], logits: &mut Logits) -> Result<(), EngineError> {
-        self.check(rgb)?;
+        self.shape.check(rgb)?;
         logits.width = self.shape.width;
         logits.height = self.shape.height;
         logits.classes = self.shape.classes;

@@ -133,18 +133,6 @@ impl ProgramSegmenter {
             step.run(rgb, &self.tensors, &mut self.arena, &mut self.scratch, mask);
         }
     }
-
-    fn check_input(&self, rgb: &[u8]) -> Result<(), EngineError> {
-        let expected = self.shape.width as usize * self.shape.height as usize * 3;
-        if rgb.len() == expected {
-            Ok(())
-        } else {
-            Err(EngineError::Input {
-                expected,
-                got: rgb.len(),
-            })
-        }
-    }
 }
 
 impl Segmenter for ProgramSegmenter {
@@ -153,7 +141,7 @@ impl Segmenter for ProgramSegmenter {
     }
 
     fn segment(&mut self, rgb: &[u8], labels: &mut Mask) -> Result<(), EngineError> {
-        self.check_input(rgb)?;
+        self.shape.check(rgb)?;
         labels.resize(self.shape.width, self.shape.height);
         self.run(rgb, labels);
         if let Output::Logits(tensor) = self.output {
@@ -174,7 +162,7 @@ impl Segmenter for ProgramSegmenter {
     }
 
     fn logits(&mut self, rgb: &[u8], logits: &mut Logits) -> Result<(), EngineError> {
-        self.check_input(rgb)?;
+        self.shape.check(rgb)?;
         let Output::Logits(tensor) = self.output else {
             return Err(EngineError::NoLogits {
                 model: self.name.clone(),

@@ -69,13 +69,7 @@ impl TractSegmenter {
     }
 
     fn run(&mut self, rgb: &[u8]) -> Result<TValue, EngineError> {
-        let expected = self.shape.width as usize * self.shape.height as usize * 3;
-        if rgb.len() != expected {
-            return Err(EngineError::Input {
-                expected,
-                got: rgb.len(),
-            });
-        }
+        self.shape.check(rgb)?;
         let run = || {
             let input = self.scale.tensor(rgb).map_err(|e| flat(&e))?;
             let outputs = self.plan.run(tvec!(input.into())).map_err(|e| flat(&e))?;
