@@ -170,10 +170,14 @@ pub struct Residual<'a> {
 
 /// A sum of two codes of unlike quantization (`QLinearAdd`).
 ///
-/// 1. `va = (a - a_zero_point) as f32 * a_scale`, rounded to f32;
-/// 2. `vb = (b - b_zero_point) as f32 * b_scale`, rounded to f32;
-/// 3. `code(va + vb, output_zero_point, clamp)`, see the [module](self); the sum is
-///    rounded to f32 before it is rounded to a code.
+/// Every operation below is rounded to f32:
+///
+/// 1. `offset = output_zero_point - (a_zero_point * a_scale + b_zero_point * b_scale)`;
+/// 2. `value = (a * a_scale + b * b_scale) + offset`;
+/// 3. `code(value, 0, clamp)`, see the [module](self).
+///
+/// With the zero points in one term sums at the middle between two codes go the way
+/// that ONNX Runtime's do; subtracted from the codes first they do not.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AddArgs {
     /// The first summand's code for 0.

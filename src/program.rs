@@ -99,8 +99,8 @@ pub enum Op {
     /// Convolution of any kind.
     Conv(Conv),
     /// Element-wise sum of two tensors of one shape:
-    /// `clamp(round((a - za) * (sa / s) + (b - zb) * (sb / s)) + z)`, the two
-    /// products and their sum rounded to f32 each.
+    /// `clamp(round((a * ka + b * kb) + (z - (za * ka + zb * kb))))` with `ka = sa / s`
+    /// and `kb = sb / s`, each operation rounded to f32.
     Add {
         /// First summand.
         a: TensorId,

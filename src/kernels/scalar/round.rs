@@ -27,9 +27,11 @@ pub(super) fn requantize(acc: i32, multiplier: f32, zero_point: u8, clamp: [u8; 
 /// The sum of two codes.
 #[inline]
 pub(super) fn sum(a: u8, b: u8, args: &AddArgs) -> u8 {
-    let a = (i32::from(a) - i32::from(args.a_zero_point)) as f32 * args.a_scale;
-    let b = (i32::from(b) - i32::from(args.b_zero_point)) as f32 * args.b_scale;
-    code(a + b, args.output_zero_point, args.clamp)
+    let zeros =
+        f32::from(args.a_zero_point) * args.a_scale + f32::from(args.b_zero_point) * args.b_scale;
+    let offset = f32::from(args.output_zero_point) - zeros;
+    let value = f32::from(a) * args.a_scale + f32::from(b) * args.b_scale + offset;
+    code(value, 0, args.clamp)
 }
 
 #[cfg(test)]

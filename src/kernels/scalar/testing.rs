@@ -191,9 +191,11 @@ pub(crate) fn code(value: f32, zero_point: u8, clamp: [u8; 2]) -> u8 {
 
 /// The definition of a sum.
 pub(crate) fn added(a: u8, b: u8, args: &AddArgs) -> u8 {
-    let va = (i32::from(a) - i32::from(args.a_zero_point)) as f32 * args.a_scale;
-    let vb = (i32::from(b) - i32::from(args.b_zero_point)) as f32 * args.b_scale;
-    code(va + vb, args.output_zero_point, args.clamp)
+    let zero_a = f32::from(args.a_zero_point) * args.a_scale;
+    let zero_b = f32::from(args.b_zero_point) * args.b_scale;
+    let offset = f32::from(args.output_zero_point) - (zero_a + zero_b);
+    let codes = f32::from(a) * args.a_scale + f32::from(b) * args.b_scale;
+    code(codes + offset, 0, args.clamp)
 }
 
 /// The taps of an output pixel inside the picture: kernel row and column, input row
