@@ -26,6 +26,8 @@
 //! 2. `i.saturating_add(z)`;
 //! 3. not below `clamp[0]`, not above `clamp[1]`.
 
+use serde::{Deserialize, Serialize};
+
 pub mod scalar;
 
 /// A picture to read: bytes from its first pixel's first channel on.
@@ -243,7 +245,8 @@ pub struct PoolArgs {
 /// Rows and columns are treated alike and apart. The position of an output row is a
 /// ratio of integers by [`Coordinates`], and no step below rounds but where it says
 /// so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Resample {
     /// The pixel nearest to the position, kept within the picture.
     Nearest(Coordinates, NearestRule),
@@ -261,7 +264,8 @@ pub enum Resample {
 
 /// Where an output pixel `o` of `n` lies among `m` input pixels
 /// (`coordinate_transformation_mode` of ONNX `Resize`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Coordinates {
     /// `o * (m - 1) / (n - 1)`, 0 where `n` is 1.
     AlignCorners,
@@ -273,7 +277,8 @@ pub enum Coordinates {
 
 /// Which pixel is nearest to a position between two (`nearest_mode` of ONNX
 /// `Resize`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum NearestRule {
     /// The one before.
     Floor,

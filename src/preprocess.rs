@@ -16,6 +16,9 @@ pub mod resize;
 
 pub use placement::{Fit, Placement};
 
+/// Grey that fills the border of a letterboxed picture.
+pub const PAD: [u8; 3] = [127; 3];
+
 /// Why a frame could not be converted. It concerns this frame only.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]

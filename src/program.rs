@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub mod check;
 pub mod constants;
 
+pub use crate::kernels::{Coordinates, NearestRule, Resample};
 pub use check::ProgramError;
 pub use constants::Constants;
 
@@ -217,43 +218,6 @@ pub struct Residual {
     pub tensor: TensorId,
     /// Codes the sum is kept within.
     pub clamp: [u8; 2],
-}
-
-/// How a picture gets another size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Resample {
-    /// The nearest pixel.
-    Nearest(Coordinates, NearestRule),
-    /// Bilinear in fixed point: positions as fractions of 2^11, exactly rounded;
-    /// the weighted sum of four codes rounded half up.
-    Bilinear(Coordinates),
-}
-
-/// Where an output pixel `o` of `n` lies among `m` input pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Coordinates {
-    /// `o * (m - 1) / (n - 1)`, 0 where `n` is 1.
-    AlignCorners,
-    /// `(o + 1/2) * m / n - 1/2`.
-    HalfPixel,
-    /// `o * m / n`.
-    Asymmetric,
-}
-
-/// Which pixel is nearest to a position between two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum NearestRule {
-    /// The one before.
-    Floor,
-    /// The one after.
-    Ceil,
-    /// The nearer; at the middle the one before.
-    RoundPreferFloor,
-    /// The nearer; at the middle the one after.
-    RoundPreferCeil,
 }
 
 /// What a program ends in.

@@ -501,19 +501,11 @@ mod with_the_built_in_model {
     }
 
     fn road_onnx() -> Vec<u8> {
-        std::fs::read(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/models/road/road.onnx"
-        ))
-        .unwrap()
+        std::fs::read("models/road/road.onnx").unwrap()
     }
 
     fn road_manifest() -> String {
-        std::fs::read_to_string(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/models/road/model.toml"
-        ))
-        .unwrap()
+        std::fs::read_to_string("models/road/model.toml").unwrap()
     }
 
     #[test]

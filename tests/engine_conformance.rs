@@ -9,8 +9,9 @@ use atrous::logits::Logits;
 use atrous::mask::Mask;
 use atrous::model::{Model, bundled};
 
-/// Models for development that are not part of the repository.
-const SHARED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/models");
+/// Models for development that are not part of the repository; cargo runs tests in
+/// the package's folder.
+const SHARED: &str = "../shared/models";
 
 fn segmenters() -> Vec<(String, Box<dyn Segmenter>)> {
     let shape = Shape {

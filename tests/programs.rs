@@ -17,8 +17,9 @@ use tract_onnx::pb::{
     TensorShapeProto, TypeProto, ValueInfoProto, tensor_shape_proto, type_proto,
 };
 
-/// Models for development that are not part of the repository.
-const SHARED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/models");
+/// Models for development that are not part of the repository; cargo runs tests in
+/// the package's folder.
+const SHARED: &str = "../shared/models";
 
 /// Counts the allocations of each thread.
 struct Counting;

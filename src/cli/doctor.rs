@@ -11,7 +11,7 @@ use atrous::devices::{CpuFreq, DeviceGroups, Sysfs, ThermalZone, Throttle};
 use atrous::gpio;
 use atrous::mask::Mask;
 use atrous::model::bundled;
-use atrous::preprocess::{Placement, Preprocessor};
+use atrous::preprocess::{PAD, Placement, Preprocessor};
 use atrous::sink::score;
 use atrous::source::{Next, open, v4l2};
 
@@ -24,9 +24,6 @@ const SCENE: &str = "synthetic://road?seed=1&size=640x480&pace=demand&frames=1";
 /// Share of the scene's pixels that a street model must get right to be taken
 /// for working. A model that sees nothing scores about 0.3: the largest class.
 const WORKING: f64 = 0.6;
-
-/// Grey around a picture that does not fill the model's input.
-const PAD: [u8; 3] = [127; 3];
 
 /// A processor this hot is close to slowing down, in degrees Celsius. Raspberry
 /// Pis start at 80, Jetsons a little higher.

@@ -71,7 +71,7 @@ pub fn open(name: &str, require: Option<Require>) -> Result<Opened> {
                     CompileError::NotQuantized { .. } => log::info!("runs in tract: {reason}"),
                     _ => log::warn!("runs in tract, slower than it could: {reason}"),
                 }
-                let segmenter = TractSegmenter::new(&model)?;
+                let segmenter = TractSegmenter::from_graph(&model, &graph)?;
                 (Placement::Tract(reason.to_string()), Box::new(segmenter))
             }
         };

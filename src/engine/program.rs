@@ -6,8 +6,7 @@
 use super::{EngineError, Segmenter, Shape};
 use crate::kernels::scalar::{self, PackedConv, Scratch};
 use crate::kernels::{
-    AddArgs, ConvArgs, Coordinates, MulArgs, NearestRule, PoolArgs, Resample, Residual, Source,
-    Target, Window,
+    AddArgs, ConvArgs, Coordinates, MulArgs, PoolArgs, Resample, Residual, Source, Target, Window,
 };
 use crate::logits::Logits;
 use crate::mask::Mask;
@@ -369,11 +368,11 @@ impl Step {
             } => Self::Resize {
                 input: index(*input),
                 output: index(*output),
-                resample: resample_of(*resample),
+                resample: *resample,
             },
             Op::Argmax { input, resample } => Self::Argmax {
                 input: index(*input),
-                resample: resample_of(*resample),
+                resample: *resample,
             },
         }
     }
@@ -513,29 +512,6 @@ fn window_of(window: &program::Window) -> Window {
         stride: pair(window.stride),
         dilation: pair(window.dilation),
         pad: pair(window.pad),
-    }
-}
-
-fn resample_of(resample: program::Resample) -> Resample {
-    match resample {
-        program::Resample::Nearest(coordinates, rule) => {
-            let rule = match rule {
-                program::NearestRule::Floor => NearestRule::Floor,
-                program::NearestRule::Ceil => NearestRule::Ceil,
-                program::NearestRule::RoundPreferFloor => NearestRule::RoundPreferFloor,
-                program::NearestRule::RoundPreferCeil => NearestRule::RoundPreferCeil,
-            };
-            Resample::Nearest(coordinates_of(coordinates), rule)
-        }
-        program::Resample::Bilinear(coordinates) => Resample::Bilinear(coordinates_of(coordinates)),
-    }
-}
-
-fn coordinates_of(coordinates: program::Coordinates) -> Coordinates {
-    match coordinates {
-        program::Coordinates::AlignCorners => Coordinates::AlignCorners,
-        program::Coordinates::HalfPixel => Coordinates::HalfPixel,
-        program::Coordinates::Asymmetric => Coordinates::Asymmetric,
     }
 }
 

@@ -37,13 +37,20 @@ impl TractSegmenter {
     /// # Errors
     /// [`ModelError::Graph`], naming the node or tensor at fault.
     pub fn new(model: &Model) -> Result<Self, ModelError> {
+        Self::from_graph(model, &Graph::parse(&model.onnx, &model.origin)?)
+    }
+
+    /// As [`new`](Self::new), for a caller that has the model's graph already.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn from_graph(model: &Model, graph: &Graph) -> Result<Self, ModelError> {
         let fail = |reason: String| ModelError::Graph {
             path: model.origin.clone(),
             reason,
         };
         let manifest = &model.manifest;
-        let graph = Graph::parse(&model.onnx, &model.origin)?;
-        let plan = contained(|| import(&graph, manifest))
+        let plan = contained(|| import(graph, manifest))
             .map_err(|reason| fail(format!("cannot be imported: {reason}")))?;
         let output = OutputReader::new(&plan, manifest).map_err(fail)?;
         let shape = Shape {

@@ -15,7 +15,7 @@ use crate::mask::Mask;
 use crate::postprocess::components::{Connectivity, Fill, Labeller};
 use crate::postprocess::coverage;
 use crate::postprocess::region::RegionSpans;
-use crate::preprocess::{Fit, Preprocessor};
+use crate::preprocess::{Fit, PAD, Preprocessor};
 use crate::sink::{Outcome, RuleState, Stages};
 
 /// The steps from a frame to an outcome, with their buffers.
@@ -32,9 +32,6 @@ pub struct Worker {
     labeller: Labeller,
     index: u64,
 }
-
-/// Grey that fills the border of a letterboxed picture.
-const PAD: [u8; 3] = [127; 3];
 
 impl Worker {
     /// A worker around a segmenter. Regions of fewer than `min_area` source
