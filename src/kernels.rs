@@ -26,9 +26,24 @@
 //! 2. `i.saturating_add(z)`;
 //! 3. not below `clamp[0]`, not above `clamp[1]`.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
+mod aligned;
+pub mod cpu;
+#[cfg(target_arch = "x86_64")]
+mod gather;
 pub mod scalar;
+pub mod scratch;
+mod taps;
+#[cfg(test)]
+mod testing;
+pub mod variants;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
+pub use aligned::AlignedBytes;
 
 /// A picture to read: bytes from its first pixel's first channel on.
 ///
@@ -67,14 +82,22 @@ impl<'a> Source<'a> {
     pub fn is_packed(&self) -> bool {
         self.pixel_stride == self.channels
     }
+
+    /// The bytes from pixel `first` on, counted row by row.
+    #[inline]
+    pub fn from_pixel(&self, first: usize) -> &'a [u8] {
+        &self.data[first * self.pixel_stride..]
+    }
 }
 
-/// A picture to write, laid out as a [`Source`]. The bytes between two pixels are
-/// left as they are.
+/// A picture to write, or some of its pixels, laid out as a [`Source`]. The bytes
+/// between two pixels are left as they are.
 #[derive(Debug)]
 pub struct Target<'a> {
-    /// The codes.
+    /// The codes, from the first channel of the first pixel to write on.
     pub data: &'a mut [u8],
+    /// The pixels to write, counted row by row from 0.
+    pub range: Range<usize>,
     /// Rows.
     pub height: usize,
     /// Columns.
@@ -86,16 +109,28 @@ pub struct Target<'a> {
 }
 
 impl Target<'_> {
-    /// The channels of one pixel.
+    /// The channels of one pixel out of the range.
     #[inline]
     pub fn pixel_mut(&mut self, y: usize, x: usize) -> &mut [u8] {
-        &mut self.data[(y * self.width + x) * self.pixel_stride..][..self.channels]
+        let index = y * self.width + x - self.range.start;
+        &mut self.data[index * self.pixel_stride..][..self.channels]
     }
 
-    /// Number of pixels.
+    /// Row and column of each pixel to write.
     #[inline]
-    pub fn pixels(&self) -> usize {
-        self.height * self.width
+    pub fn positions(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let width = self.width;
+        self.range
+            .clone()
+            .map(move |index| (index / width, index % width))
+    }
+
+    /// The rows to write, where the range is made of whole ones.
+    #[inline]
+    pub fn rows(&self) -> Range<usize> {
+        debug_assert_eq!(self.range.start % self.width, 0);
+        debug_assert_eq!(self.range.end % self.width, 0);
+        self.range.start / self.width..self.range.end / self.width
     }
 
     /// Whether no byte lies between two pixels.

@@ -4,7 +4,10 @@
 //! arithmetic in an order that the operation's definition fixes.
 
 use super::{EngineError, Segmenter, Shape};
-use crate::kernels::scalar::{self, PackedConv, Scratch};
+use crate::kernels::cpu::Cpu;
+use crate::kernels::scalar;
+use crate::kernels::scratch::Scratch;
+use crate::kernels::variants::{Convolution, pack_conv};
 use crate::kernels::{
     AddArgs, ConvArgs, Coordinates, MulArgs, PoolArgs, Resample, Residual, Source, Target, Window,
 };
@@ -90,7 +93,7 @@ enum Step {
 struct ConvStep {
     input: usize,
     output: usize,
-    packed: PackedConv,
+    packed: Box<dyn Convolution>,
     residual: Option<(usize, AddArgs)>,
 }
 
@@ -237,6 +240,7 @@ impl<'a> Around<'a> {
         let (data, after) = rest.split_at_mut(output.end - output.start);
         let target = Target {
             data,
+            range: 0..output.height * output.width,
             height: output.height,
             width: output.width,
             channels: output.channels,
@@ -401,13 +405,8 @@ impl Step {
                     source: around.source(tensors[tensor]),
                     add,
                 });
-                scalar::conv(
-                    source,
-                    &step.packed,
-                    residual.as_ref(),
-                    around.target,
-                    scratch,
-                );
+                step.packed
+                    .run(source, residual.as_ref(), around.target, scratch);
             }
             Self::Add { a, b, output, args } => {
                 let around = Around::new(arena, tensors[*output]);
@@ -455,7 +454,15 @@ impl Step {
                 let place = tensors[*input];
                 let source = place.source(&arena[place.start..place.end]);
                 let (width, height) = (mask.width as usize, mask.height as usize);
-                scalar::argmax(source, *resample, width, height, &mut mask.labels, scratch);
+                let labels = Target {
+                    data: &mut mask.labels,
+                    range: 0..width * height,
+                    height,
+                    width,
+                    channels: 1,
+                    pixel_stride: 1,
+                };
+                scalar::argmax(source, *resample, labels, scratch);
             }
         }
     }
@@ -468,17 +475,20 @@ impl ConvStep {
         let bias = checked(constants.i32s(conv.bias));
         let multipliers = checked(constants.f32s(conv.multipliers));
         let input = place(conv.input);
-        let packed = PackedConv::new(&ConvArgs {
-            groups: conv.groups as usize,
-            window: window_of(&conv.window),
-            weights: checked(constants.i8s(conv.weights)),
-            weight_zero_points: checked(constants.i8s(conv.weight_zero_points)),
-            bias: &bias,
-            multipliers: &multipliers,
-            input_zero_point: input.quant.zero_point,
-            output_zero_point: conv.quant.zero_point,
-            clamp: conv.clamp,
-        });
+        let (_, packed) = pack_conv(
+            &ConvArgs {
+                groups: conv.groups as usize,
+                window: window_of(&conv.window),
+                weights: checked(constants.i8s(conv.weights)),
+                weight_zero_points: checked(constants.i8s(conv.weight_zero_points)),
+                bias: &bias,
+                multipliers: &multipliers,
+                input_zero_point: input.quant.zero_point,
+                output_zero_point: conv.quant.zero_point,
+                clamp: conv.clamp,
+            },
+            Cpu::detect(),
+        );
         let residual = conv.residual.map(|residual| {
             let other = place(residual.tensor).quant;
             let sum = place(conv.output).quant;

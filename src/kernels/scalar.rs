@@ -2,8 +2,8 @@
 //!
 //! The formulas are those of the argument types in [`crate::kernels`]. Loops are
 //! shaped so that the compiler can vectorize them for any processor; that changes
-//! no result. Nothing here allocates except [`PackedConv::new`] and a [`Scratch`]
-//! that grows.
+//! no result. Nothing here allocates except [`pack`] and a
+//! [`Scratch`](super::scratch::Scratch) that grows.
 
 mod argmax;
 mod conv;
@@ -11,16 +11,10 @@ mod elementwise;
 mod pool;
 mod resize;
 mod round;
-mod scratch;
 mod steps;
-mod taps;
 
-pub use argmax::{argmax, argmax_scratch_bytes};
-pub use conv::{PackedConv, conv, conv_scratch_bytes};
+pub use argmax::argmax;
+pub use conv::pack;
 pub use elementwise::{add, input, map, mul};
 pub use pool::{average_pool, max_pool};
 pub use resize::resize;
-pub use scratch::Scratch;
-
-#[cfg(test)]
-mod testing;

@@ -1,9 +1,9 @@
 //! The class of every pixel, without the resized picture.
 
 use super::resize::blend;
-use super::scratch::Scratch;
 use super::steps::{Between, between, nearest};
-use crate::kernels::{Resample, Source};
+use crate::kernels::scratch::Scratch;
+use crate::kernels::{Resample, Source, Target};
 
 /// Classes a mask can tell apart.
 const CLASSES: usize = 256;
@@ -13,32 +13,31 @@ pub fn argmax_scratch_bytes(width: usize) -> usize {
     2 * width
 }
 
-/// The class of every pixel of a mask of `out_width` by `out_height`: of the codes
+/// The class of every pixel of a mask of the target's size: of the codes
 /// that [`super::resize`] would give the pixel the channel of the largest, the
 /// lowest channel where several are equal (ONNX `Resize`, then `ArgMax` with
 /// `select_last_index` 0).
 ///
-/// `labels` holds `out_width * out_height` classes, row by row. The source has at
+/// The target has one channel, the class, and whole rows to write; the source has at
 /// most 256 channels.
-pub fn argmax(
-    source: Source<'_>,
-    resample: Resample,
-    out_width: usize,
-    out_height: usize,
-    labels: &mut [u8],
-    scratch: &mut Scratch,
-) {
-    debug_assert_eq!(labels.len(), out_width * out_height);
+pub fn argmax(source: Source<'_>, resample: Resample, target: Target<'_>, scratch: &mut Scratch) {
+    debug_assert!(target.channels == 1 && target.is_packed());
     debug_assert!(source.channels <= CLASSES);
-    let winners = scratch.labels(argmax_scratch_bytes(source.width));
+    let winners = scratch.bytes(argmax_scratch_bytes(source.width));
     let (upper, lower) = winners.split_at_mut(source.width);
     let mut upper = Row::new(upper);
     let mut lower = Row::new(lower);
-    let out_rows = labels.chunks_exact_mut(out_width);
+    let (out_height, out_width) = (target.height, target.width);
+    let out_range = target.rows();
+    let first = out_range.start;
+    let out_rows = target
+        .data
+        .chunks_exact_mut(out_width)
+        .take(out_range.len());
     match resample {
         Resample::Nearest(coordinates, rule) => {
             let rows = nearest(coordinates, rule, out_height, source.height);
-            for (labels, y) in out_rows.zip(rows) {
+            for (labels, y) in out_rows.zip(rows.skip(first)) {
                 upper.hold(source, y);
                 let columns = nearest(coordinates, rule, out_width, source.width);
                 for (label, x) in labels.iter_mut().zip(columns) {
@@ -48,7 +47,7 @@ pub fn argmax(
         }
         Resample::Bilinear(coordinates) => {
             let rows = between(coordinates, out_height, source.height);
-            for (labels, row) in out_rows.zip(rows) {
+            for (labels, row) in out_rows.zip(rows.skip(first)) {
                 if lower.y == Some(row.before) {
                     std::mem::swap(&mut upper, &mut lower);
                 }
@@ -123,7 +122,7 @@ impl<'a> Row<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::scalar::testing;
+    use crate::kernels::testing;
     use proptest::prelude::*;
 
     proptest! {
@@ -135,10 +134,10 @@ mod tests {
             // Few levels make ties, and neighbours of one class.
             let mut coarse = source.clone();
             coarse.fill(|y, x, c| source.at(y, x, c) / levels);
-            let mut labels = vec![0; width * height];
-            argmax(coarse.source(), resample, width, height, &mut labels, &mut Scratch::default());
-            for (index, &label) in labels.iter().enumerate() {
-                let at = (index / width, index % width);
+            let mut mask = testing::Picture::new(height, width, 1, 1);
+            argmax(coarse.source(), resample, mask.target(), &mut Scratch::default());
+            for at in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
+                let label = mask.at(at.0, at.1, 0);
                 let codes: Vec<u8> = (0..coarse.channels)
                     .map(|c| testing::resized(&coarse, resample, at, (height, width), c))
                     .collect();

@@ -4,15 +4,15 @@ mod dense;
 mod depthwise;
 
 use super::round::{requantize, sum};
-use super::scratch::Scratch;
+use crate::kernels::scratch::Scratch;
+use crate::kernels::variants::Convolution;
 use crate::kernels::{ConvArgs, Residual, Source, Target, Window};
 use dense::Dense;
 use depthwise::Depthwise;
 
-/// A convolution's numbers as [`conv`] likes them: made once, when a program is
-/// loaded.
+/// A convolution's numbers, the weights as 16-bit differences from their zero point.
 #[derive(Debug, Clone)]
-pub struct PackedConv {
+struct Packed {
     shape: Shape,
     weights: Weights,
     bias: Vec<i32>,
@@ -39,10 +39,14 @@ enum Weights {
     Depthwise(Depthwise),
 }
 
-impl PackedConv {
-    /// Packs a convolution. The numbers of channels follow from the lengths: the
-    /// outputs from `bias`, the inputs from `weights`.
-    pub fn new(args: &ConvArgs<'_>) -> Self {
+/// Packs any convolution. The numbers of channels follow from the lengths: the
+/// outputs from `bias`, the inputs from `weights`.
+pub fn pack(args: &ConvArgs<'_>) -> Option<Box<dyn Convolution>> {
+    Some(Box::new(Packed::new(args)))
+}
+
+impl Packed {
+    fn new(args: &ConvArgs<'_>) -> Self {
         let outputs = args.bias.len();
         let taps = args.window.kernel[0] * args.window.kernel[1];
         let shape = Shape {
@@ -92,48 +96,41 @@ impl PackedConv {
     }
 }
 
-/// Bytes of [`Scratch`] that [`conv`] needs for this convolution.
-pub fn conv_scratch_bytes(packed: &PackedConv) -> usize {
-    let (patches, sums) = match &packed.weights {
-        Weights::Dense(dense) => dense.scratch(&packed.shape),
-        Weights::Depthwise(_) => (0, Depthwise::scratch(&packed.shape)),
-    };
-    patches * size_of::<i16>() + sums * size_of::<i32>()
-}
+impl Convolution for Packed {
+    fn reserve(&self, scratch: &mut Scratch) {
+        let (patches, sums) = match &self.weights {
+            Weights::Dense(dense) => dense.scratch(&self.shape),
+            Weights::Depthwise(_) => (0, Depthwise::scratch(&self.shape)),
+        };
+        scratch.conv(patches, sums);
+    }
 
-/// Convolution, see [`ConvArgs`]; a [`Residual`] is added to its result.
-///
-/// The source has `groups` times the channels of a group, the target as many as
-/// there are biases, and the residual the target's shape.
-pub fn conv(
-    source: Source<'_>,
-    packed: &PackedConv,
-    residual: Option<&Residual<'_>>,
-    target: Target<'_>,
-    scratch: &mut Scratch,
-) {
-    debug_assert_eq!(source.channels, packed.shape.groups * packed.shape.inputs);
-    debug_assert_eq!(target.channels, packed.shape.outputs);
-    debug_assert!(residual.is_none_or(|r| {
-        (r.source.height, r.source.width, r.source.channels)
-            == (target.height, target.width, target.channels)
-    }));
-    let mut target = target;
-    let width = target.width;
-    let pixels = target.pixels();
-    let mut finish = |y: usize, x: usize, sums: &[i32]| {
-        let residual = residual.map(|r| (r, r.source.pixel(y, x)));
-        packed.finish(sums, residual, target.pixel_mut(y, x));
-    };
-    match &packed.weights {
-        Weights::Dense(dense) => {
-            dense.run(&packed.shape, source, width, pixels, scratch, &mut finish);
-        }
-        Weights::Depthwise(depthwise) => {
-            depthwise.run(&packed.shape, source, width, pixels, scratch, &mut finish);
+    fn run(
+        &self,
+        source: Source<'_>,
+        residual: Option<&Residual<'_>>,
+        mut target: Target<'_>,
+        scratch: &mut Scratch,
+    ) {
+        debug_assert_eq!(source.channels, self.shape.groups * self.shape.inputs);
+        debug_assert_eq!(target.channels, self.shape.outputs);
+        debug_assert!(residual.is_none_or(|r| {
+            (r.source.height, r.source.width, r.source.channels)
+                == (target.height, target.width, target.channels)
+        }));
+        let width = target.width;
+        let pixels = target.range.clone();
+        let mut finish = |y: usize, x: usize, sums: &[i32]| {
+            let residual = residual.map(|r| (r, r.source.pixel(y, x)));
+            self.finish(sums, residual, target.pixel_mut(y, x));
+        };
+        match &self.weights {
+            Weights::Dense(dense) => {
+                dense.run(&self.shape, source, width, pixels, scratch, &mut finish);
+            }
+            Weights::Depthwise(depthwise) => {
+                depthwise.run(&self.shape, source, width, pixels, scratch, &mut finish);
+            }
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

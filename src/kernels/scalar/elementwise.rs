@@ -7,6 +7,7 @@ use crate::kernels::{AddArgs, MulArgs, Source, Target};
 /// run where no picture has bytes between its pixels, else pixel by pixel.
 #[derive(Clone, Copy)]
 struct Runs {
+    first: usize,
     count: usize,
     len: usize,
     joined: bool,
@@ -16,13 +17,15 @@ impl Runs {
     fn new(target: &Target<'_>, joined: bool) -> Self {
         if joined && target.is_packed() {
             Self {
+                first: target.range.start,
                 count: 1,
-                len: target.pixels() * target.channels,
+                len: target.range.len() * target.channels,
                 joined: true,
             }
         } else {
             Self {
-                count: target.pixels(),
+                first: target.range.start,
+                count: target.range.len(),
                 len: target.channels,
                 joined: false,
             }
@@ -34,7 +37,8 @@ impl Runs {
     }
 
     fn of<'a>(self, source: Source<'a>) -> impl Iterator<Item = &'a [u8]> {
-        let runs = source.data.chunks(self.step(source.pixel_stride));
+        let data = source.from_pixel(self.first);
+        let runs = data.chunks(self.step(source.pixel_stride));
         runs.take(self.count).map(move |run| &run[..self.len])
     }
 
@@ -48,14 +52,14 @@ impl Runs {
 /// three channels: channel `c` of a pixel is `tables[256 * c + byte[order[c]]]`.
 pub fn input(rgb: &[u8], order: [u8; 3], tables: &[u8], target: Target<'_>) {
     debug_assert_eq!(target.channels, 3);
-    debug_assert_eq!(rgb.len(), target.pixels() * 3);
+    debug_assert_eq!(rgb.len(), target.height * target.width * 3);
     debug_assert_eq!(tables.len(), 768);
     debug_assert!(order.iter().all(|&byte| byte < 3));
     let order = order.map(usize::from);
     let (first, rest) = tables.split_at(256);
     let (second, third) = rest.split_at(256);
     let (pixels, _) = rgb.as_chunks::<3>();
-    for (pixel, out) in pixels
+    for (pixel, out) in pixels[target.range]
         .iter()
         .zip(target.data.chunks_mut(target.pixel_stride))
     {
@@ -123,7 +127,7 @@ fn same_shape(source: &Source<'_>, target: &Target<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::scalar::testing::{self, Picture};
+    use crate::kernels::testing::{self, Picture};
     use proptest::prelude::*;
 
     fn pair() -> impl Strategy<Value = (Picture, Picture, Picture)> {

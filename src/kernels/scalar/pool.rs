@@ -1,7 +1,7 @@
 //! Windows that need no weights.
 
 use super::round::requantize;
-use super::taps::{COLUMNS, ROWS, at, inside};
+use crate::kernels::taps::{COLUMNS, ROWS, at, inside};
 use crate::kernels::{PoolArgs, Source, Target, Window};
 
 /// Channels that are summed at once, so that their sums stay in registers.
@@ -13,7 +13,7 @@ const BLOCK: usize = 32;
 pub fn average_pool(source: Source<'_>, args: &PoolArgs, mut target: Target<'_>) {
     debug_assert_eq!(source.channels, target.channels);
     let window = &args.window;
-    for oy in 0..target.height {
+    for oy in target.rows() {
         let rows = inside(window, ROWS, oy, source.height);
         for ox in 0..target.width {
             let columns = inside(window, COLUMNS, ox, source.width);
@@ -57,7 +57,7 @@ pub fn average_pool(source: Source<'_>, args: &PoolArgs, mut target: Target<'_>)
 /// channels and one quantization.
 pub fn max_pool(source: Source<'_>, window: &Window, mut target: Target<'_>) {
     debug_assert_eq!(source.channels, target.channels);
-    for oy in 0..target.height {
+    for oy in target.rows() {
         for ox in 0..target.width {
             let columns = inside(window, COLUMNS, ox, source.width);
             let out = target.pixel_mut(oy, ox);
@@ -78,7 +78,7 @@ pub fn max_pool(source: Source<'_>, window: &Window, mut target: Target<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::scalar::testing::{self, Picture};
+    use crate::kernels::testing::{self, Picture};
     use proptest::prelude::*;
 
     fn pictures() -> impl Strategy<Value = (Picture, Picture)> {

@@ -7,11 +7,11 @@ use crate::kernels::{Resample, Source, Target};
 /// and one quantization.
 pub fn resize(source: Source<'_>, resample: Resample, mut target: Target<'_>) {
     debug_assert_eq!(source.channels, target.channels);
-    let (height, width) = (target.height, target.width);
+    let (height, width, range) = (target.height, target.width, target.rows());
     match resample {
         Resample::Nearest(coordinates, rule) => {
             let rows = nearest(coordinates, rule, height, source.height);
-            for (oy, y) in rows.take(height).enumerate() {
+            for (oy, y) in (0..).zip(rows).take(range.end).skip(range.start) {
                 let columns = nearest(coordinates, rule, width, source.width);
                 for (ox, x) in columns.take(width).enumerate() {
                     target.pixel_mut(oy, ox).copy_from_slice(source.pixel(y, x));
@@ -20,7 +20,7 @@ pub fn resize(source: Source<'_>, resample: Resample, mut target: Target<'_>) {
         }
         Resample::Bilinear(coordinates) => {
             let rows = between(coordinates, height, source.height);
-            for (oy, row) in rows.take(height).enumerate() {
+            for (oy, row) in (0..).zip(rows).take(range.end).skip(range.start) {
                 let columns = between(coordinates, width, source.width);
                 for (ox, column) in columns.take(width).enumerate() {
                     blend(source, row, column, target.pixel_mut(oy, ox));
@@ -63,7 +63,7 @@ fn mix(a: i32, b: i32, fraction: i32) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::scalar::testing::{self, Picture};
+    use crate::kernels::testing::{self, Picture};
     use proptest::prelude::*;
 
     fn pictures() -> impl Strategy<Value = (Picture, Picture)> {

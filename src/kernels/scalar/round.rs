@@ -37,7 +37,7 @@ pub(super) fn sum(a: u8, b: u8, args: &AddArgs) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::scalar::testing;
+    use crate::kernels::testing;
     use proptest::prelude::*;
 
     proptest! {

@@ -124,7 +124,7 @@ pub(super) fn between(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::scalar::testing;
+    use crate::kernels::testing;
     use proptest::prelude::*;
 
     proptest! {

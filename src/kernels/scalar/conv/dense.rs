@@ -1,10 +1,12 @@
 //! Convolutions that mix channels: the input under the window of some pixels is
 //! laid out as rows of a matrix, and multiplied.
 
+use std::ops::Range;
+
 use super::Shape;
 use crate::kernels::Source;
-use crate::kernels::scalar::scratch::Scratch;
-use crate::kernels::scalar::taps::{COLUMNS, ROWS, at, inside};
+use crate::kernels::scratch::Scratch;
+use crate::kernels::taps::{COLUMNS, ROWS, at, inside};
 
 /// Pixels laid out at once: enough to read the weights seldom, and few enough for
 /// the patches to stay in the first cache.
@@ -47,22 +49,22 @@ impl Dense {
         (PIXELS * self.depth, PIXELS * shape.outputs)
     }
 
-    /// Sums each of `pixels` pixels of a picture `width` wide and hands them to
+    /// Sums each of `pixels` of a picture `width` wide and hands them to
     /// `finish(y, x, sums)`.
     pub(super) fn run(
         &self,
         shape: &Shape,
         source: Source<'_>,
         width: usize,
-        pixels: usize,
+        pixels: Range<usize>,
         scratch: &mut Scratch,
         finish: &mut impl FnMut(usize, usize, &[i32]),
     ) {
         let (patches, sums) = self.scratch(shape);
         let (patches, sums) = scratch.conv(patches, sums);
         let group_outputs = shape.outputs / shape.groups;
-        for first in (0..pixels).step_by(PIXELS) {
-            let count = PIXELS.min(pixels - first);
+        for first in pixels.clone().step_by(PIXELS) {
+            let count = PIXELS.min(pixels.end - first);
             let patches = &mut patches[..count * self.depth];
             for group in 0..shape.groups {
                 for (index, patch) in patches.chunks_exact_mut(self.depth).enumerate() {

@@ -1,9 +1,11 @@
 //! Convolutions that keep channels apart.
 
+use std::ops::Range;
+
 use super::Shape;
 use crate::kernels::Source;
-use crate::kernels::scalar::scratch::Scratch;
-use crate::kernels::scalar::taps::{COLUMNS, ROWS, at, inside};
+use crate::kernels::scratch::Scratch;
+use crate::kernels::taps::{COLUMNS, ROWS, at, inside};
 
 /// Channels that are summed at once, so that their sums stay in registers.
 const BLOCK: usize = 32;
@@ -31,19 +33,19 @@ impl Depthwise {
         shape.outputs
     }
 
-    /// Sums each of `pixels` pixels of a picture `width` wide and hands them to
+    /// Sums each of `pixels` of a picture `width` wide and hands them to
     /// `finish(y, x, sums)`.
     pub(super) fn run(
         &self,
         shape: &Shape,
         source: Source<'_>,
         width: usize,
-        pixels: usize,
+        pixels: Range<usize>,
         scratch: &mut Scratch,
         finish: &mut impl FnMut(usize, usize, &[i32]),
     ) {
         let (_, sums) = scratch.conv(0, Self::scratch(shape));
-        for pixel in 0..pixels {
+        for pixel in pixels {
             let (y, x) = (pixel / width, pixel % width);
             self.sum(shape, source, y, x, sums);
             finish(y, x, sums);

@@ -1,6 +1,8 @@
 //! Pictures to test with, and the definitions of the formulas, written for reading
 //! and independent of the kernels.
 
+use std::ops::Range;
+
 use proptest::prelude::*;
 
 use crate::kernels::{AddArgs, Coordinates, NearestRule, Resample, Source, Target, Window};
@@ -68,8 +70,19 @@ impl Picture {
     }
 
     pub(crate) fn target(&mut self) -> Target<'_> {
+        self.part(0..self.height * self.width)
+    }
+
+    /// Some pixels, and no byte after the last one's channels.
+    pub(crate) fn part(&mut self, range: Range<usize>) -> Target<'_> {
+        let start = (range.start * self.pixel_stride).min(self.data.len());
+        let end = match range.len() {
+            0 => start,
+            count => start + (count - 1) * self.pixel_stride + self.channels,
+        };
         Target {
-            data: &mut self.data,
+            data: &mut self.data[start..end],
+            range,
             height: self.height,
             width: self.width,
             channels: self.channels,
@@ -107,6 +120,13 @@ pub(crate) fn picture_of(
         picture.data = bytes(seed, picture.data.len());
         picture
     })
+}
+
+/// A picture of random codes without bytes between its pixels.
+pub(crate) fn seeded(seed: u64, height: usize, width: usize, channels: usize) -> Picture {
+    let mut picture = Picture::new(height, width, channels, channels);
+    picture.data = bytes(seed, picture.data.len());
+    picture
 }
 
 /// A picture of any size, 1x1 included.

@@ -1,28 +1,39 @@
 //! Working memory of the kernels.
 
+use super::aligned::AlignedBytes;
+
 /// Working memory that a caller keeps from one kernel to the next.
 ///
 /// It grows to the largest need seen and never shrinks, so only the first run of a
 /// program allocates. What it holds between two calls means nothing.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Scratch {
+    bytes: AlignedBytes,
     patches: Vec<i16>,
     sums: Vec<i32>,
-    labels: Vec<u8>,
 }
 
 impl Scratch {
+    /// Memory for any purpose, from a cache line on.
+    pub(super) fn bytes(&mut self, len: usize) -> &mut [u8] {
+        if self.bytes.len() < len {
+            self.bytes = AlignedBytes::new(len);
+        }
+        &mut self.bytes.get_mut()[..len]
+    }
+
+    /// Bytes, patches and sums there is room for.
+    #[cfg(test)]
+    pub(super) fn reserved(&self) -> [usize; 3] {
+        [self.bytes.len(), self.patches.len(), self.sums.len()]
+    }
+
     /// Patches of a convolution's input and its accumulators.
     pub(super) fn conv(&mut self, patches: usize, sums: usize) -> (&mut [i16], &mut [i32]) {
         (
             grown(&mut self.patches, patches),
             grown(&mut self.sums, sums),
         )
-    }
-
-    /// Classes of pixels.
-    pub(super) fn labels(&mut self, len: usize) -> &mut [u8] {
-        grown(&mut self.labels, len)
     }
 }
 

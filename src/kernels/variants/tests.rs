@@ -1,5 +1,5 @@
 use super::*;
-use crate::kernels::scalar::testing::{self, Picture};
+use crate::kernels::testing::{self, Picture};
 use proptest::prelude::*;
 
 /// Everything a convolution is made of.
@@ -61,21 +61,41 @@ impl Case {
         out
     }
 
-    fn run(&self, scratch: &mut Scratch) -> Picture {
-        let mut out = self.out.clone();
+    /// What a variant gives where this processor can run it and it is made for the
+    /// case: in one go, and in three.
+    fn run(&self, variant: &Variant<PackConv>, scratch: &mut Scratch) -> Option<[Picture; 2]> {
+        if !variant.tier.is_available() {
+            return None;
+        }
+        let packed = (variant.kernel)(&self.args())?;
         let residual = self.other.as_ref().map(|(other, add)| Residual {
             source: other.source(),
             add: *add,
         });
-        let packed = PackedConv::new(&self.args());
-        conv(
-            self.source.source(),
-            &packed,
-            residual.as_ref(),
-            out.target(),
-            scratch,
-        );
-        out
+        let mut outs = [self.out.clone(), self.out.clone()];
+        let pixels = self.out.height * self.out.width;
+        let split = [0, pixels / 3, pixels / 3 + pixels / 2, pixels];
+        for (out, ends) in outs.iter_mut().zip([&[0, pixels][..], &split]) {
+            for range in ends.windows(2) {
+                let target = out.part(range[0]..range[1]);
+                packed.run(self.source.source(), residual.as_ref(), target, scratch);
+            }
+        }
+        Some(outs)
+    }
+
+    /// Runs every variant; the number that were made for the case.
+    fn check(&self, scratch: &mut Scratch) -> usize {
+        let wanted = self.wanted();
+        let outs = CONV
+            .iter()
+            .filter_map(|variant| Some((variant, self.run(variant, scratch)?)));
+        let check = |(variant, outs): (&Variant<PackConv>, [Picture; 2])| {
+            let name = variant.name;
+            assert_eq!(outs[0], wanted, "{name}");
+            assert_eq!(outs[1], wanted, "{name}, in parts");
+        };
+        outs.map(check).count()
     }
 }
 
@@ -172,8 +192,8 @@ proptest! {
     fn every_convolution_follows_its_formula(first in case(), second in case()) {
         // One scratch for both: what the first leaves there must not matter.
         let mut scratch = Scratch::default();
-        prop_assert_eq!(first.run(&mut scratch), first.wanted());
-        prop_assert_eq!(second.run(&mut scratch), second.wanted());
+        first.check(&mut scratch);
+        second.check(&mut scratch);
     }
 
     #[test]
@@ -184,7 +204,7 @@ proptest! {
         let code = if high { 255 } else { 0 };
         let weight = if positive { 127 } else { -128 };
         let case = constant(inputs, code, zero, weight, weight_zero);
-        prop_assert_eq!(case.run(&mut Scratch::default()), case.wanted());
+        case.check(&mut Scratch::default());
     }
 }
 
@@ -193,13 +213,52 @@ fn accumulators_wrap_rather_than_stop() {
     let mut case = constant(2048, 255, 0, 127, -128);
     case.bias = vec![i32::MAX, i32::MAX - 5, i32::MIN, 0, 1 << 30];
     case.multipliers = vec![1e-7; 5];
-    assert_eq!(case.run(&mut Scratch::default()), case.wanted());
+    case.check(&mut Scratch::default());
 }
 
 #[test]
-fn scratch_is_as_large_as_it_says() {
-    let case = constant(20, 1, 0, 1, 0);
-    let packed = PackedConv::new(&case.args());
-    // 16 patches of 24 i16, and 16 pixels of 5 i32.
-    assert_eq!(conv_scratch_bytes(&packed), 16 * 24 * 2 + 16 * 5 * 4);
+fn every_variant_of_this_processor_is_made_for_a_plain_convolution() {
+    let dense = constant(20, 200, 3, 1, 0);
+    let names = |case: &Case| {
+        let kernels = CONV.iter().filter(|variant| variant.tier.is_available());
+        let made = kernels.filter(|variant| (variant.kernel)(&case.args()).is_some());
+        made.map(|variant| variant.name).collect::<Vec<_>>()
+    };
+    let depthwise = Case {
+        groups: 5,
+        source: Picture::new(3, 3, 5, 5),
+        weights: vec![-3; 5],
+        ..dense.clone()
+    };
+    let tiers = Tier::ALL.into_iter().filter(|tier| tier.is_available());
+    for tier in tiers.map(Tier::name) {
+        assert!(
+            names(&dense).iter().any(|name| name.contains(tier)),
+            "{tier}"
+        );
+        assert!(
+            names(&depthwise).iter().any(|name| name.contains(tier)),
+            "{tier}"
+        );
+    }
+}
+
+#[test]
+fn a_run_needs_no_more_memory_than_was_reserved() {
+    for case in [constant(20, 1, 0, 1, 0), constant(1200, 9, 9, -100, 0)] {
+        for variant in CONV.iter().filter(|variant| variant.tier.is_available()) {
+            let packed = (variant.kernel)(&case.args())
+                .unwrap_or_else(|| scalar::pack(&case.args()).unwrap());
+            let mut scratch = Scratch::default();
+            packed.reserve(&mut scratch);
+            let reserved = scratch.reserved();
+            packed.run(
+                case.source.source(),
+                None,
+                case.out.clone().target(),
+                &mut scratch,
+            );
+            assert_eq!(scratch.reserved(), reserved, "{}", variant.name);
+        }
+    }
 }

@@ -5,13 +5,13 @@ use std::ops::Range;
 use crate::kernels::Window;
 
 /// Direction along a picture: index into the arrays of a [`Window`].
-pub(super) const ROWS: usize = 0;
+pub const ROWS: usize = 0;
 /// The other one.
-pub(super) const COLUMNS: usize = 1;
+pub const COLUMNS: usize = 1;
 
 /// The taps of output row (or column) `o` that lie inside `len` rows (columns).
 #[inline]
-pub(super) fn inside(window: &Window, axis: usize, o: usize, len: usize) -> Range<usize> {
+pub fn inside(window: &Window, axis: usize, o: usize, len: usize) -> Range<usize> {
     let (start, pad) = (o * window.stride[axis], window.pad[axis]);
     let dilation = window.dilation[axis];
     let end = (len + pad)
@@ -24,7 +24,7 @@ pub(super) fn inside(window: &Window, axis: usize, o: usize, len: usize) -> Rang
 
 /// The row (or column) that tap `t` of output row `o` reads; the tap is inside.
 #[inline]
-pub(super) fn at(window: &Window, axis: usize, o: usize, t: usize) -> usize {
+pub fn at(window: &Window, axis: usize, o: usize, t: usize) -> usize {
     o * window.stride[axis] + t * window.dilation[axis] - window.pad[axis]
 }
 

@@ -1,0 +1,162 @@
+//! The kernels of each operation, best first and the scalar one last.
+//!
+//! Every variant gives the bytes that the scalar one gives; the tests run all that
+//! this processor has. A new variant is chosen, tested and benched by being listed.
+
+use super::cpu::{Cpu, Tier};
+use super::scratch::Scratch;
+#[cfg(target_arch = "x86_64")]
+use super::x86_64;
+use super::{
+    AddArgs, ConvArgs, MulArgs, PoolArgs, Resample, Residual, Source, Target, Window, scalar,
+};
+
+/// One way to do an operation.
+#[derive(Debug, Clone, Copy)]
+pub struct Variant<K> {
+    /// `{op}-{types}-{tier}-{tile}`.
+    pub name: &'static str,
+    /// The instructions it needs.
+    pub tier: Tier,
+    /// The kernel.
+    pub kernel: K,
+}
+
+impl<K> Variant<K> {
+    pub(super) const fn new(name: &'static str, tier: Tier, kernel: K) -> Self {
+        Self { name, tier, kernel }
+    }
+}
+
+/// A convolution's numbers as one kernel likes them: made once, when a program is
+/// loaded.
+pub trait Convolution: Send + Sync {
+    /// Grows the memory to what a run needs, so that no run allocates.
+    fn reserve(&self, scratch: &mut Scratch);
+
+    /// Convolution, see [`ConvArgs`]; a [`Residual`] is added to its result.
+    ///
+    /// The source has `groups` times the channels of a group, the target as many as
+    /// there are biases, and the residual the target's shape. Any range of pixels
+    /// may be asked for.
+    fn run(
+        &self,
+        source: Source<'_>,
+        residual: Option<&Residual<'_>>,
+        target: Target<'_>,
+        scratch: &mut Scratch,
+    );
+}
+
+/// Packs a convolution; `None` where the kernel is not made for it.
+pub type PackConv = fn(&ConvArgs<'_>) -> Option<Box<dyn Convolution>>;
+/// See [`scalar::input`].
+pub type Input = fn(&[u8], [u8; 3], &[u8], Target<'_>);
+/// See [`scalar::map`].
+pub type Map = fn(Source<'_>, &[u8; 256], Target<'_>);
+/// See [`scalar::add`].
+pub type Add = fn(Source<'_>, Source<'_>, &AddArgs, Target<'_>);
+/// See [`scalar::mul`].
+pub type Mul = fn(Source<'_>, Source<'_>, &MulArgs, Target<'_>);
+/// See [`scalar::average_pool`].
+pub type AveragePool = fn(Source<'_>, &PoolArgs, Target<'_>);
+/// See [`scalar::max_pool`].
+pub type MaxPool = fn(Source<'_>, &Window, Target<'_>);
+/// See [`scalar::resize`].
+pub type Resize = fn(Source<'_>, Resample, Target<'_>);
+/// See [`scalar::argmax`].
+pub type Argmax = fn(Source<'_>, Resample, Target<'_>, &mut Scratch);
+
+/// Convolutions.
+pub static CONV: &[Variant<PackConv>] = &[
+    #[cfg(target_arch = "x86_64")]
+    Variant::new(
+        "depthwise-u8s8-avx512vnni-64",
+        Tier::Avx512Vnni,
+        x86_64::avx512::depthwise,
+    ),
+    #[cfg(target_arch = "x86_64")]
+    Variant::new(
+        "conv-u8s8-avx512vnni-6x64",
+        Tier::Avx512Vnni,
+        x86_64::avx512::conv,
+    ),
+    #[cfg(target_arch = "x86_64")]
+    Variant::new(
+        "depthwise-u8s8-avxvnni-32",
+        Tier::AvxVnni,
+        x86_64::avxvnni::depthwise,
+    ),
+    #[cfg(target_arch = "x86_64")]
+    Variant::new(
+        "conv-u8s8-avxvnni-6x16",
+        Tier::AvxVnni,
+        x86_64::avxvnni::conv,
+    ),
+    #[cfg(target_arch = "x86_64")]
+    Variant::new(
+        "depthwise-u8s8-avx2-32",
+        Tier::Avx2,
+        x86_64::avx2::depthwise,
+    ),
+    #[cfg(target_arch = "x86_64")]
+    Variant::new("conv-u8s8-avx2-6x16", Tier::Avx2, x86_64::avx2::conv),
+    Variant::new("conv-u8s8-scalar", Tier::Scalar, scalar::pack),
+];
+/// The input picture through its tables.
+pub static INPUT: &[Variant<Input>] =
+    &[Variant::new("input-u8-scalar", Tier::Scalar, scalar::input)];
+/// Tables.
+pub static MAP: &[Variant<Map>] = &[Variant::new("map-u8-scalar", Tier::Scalar, scalar::map)];
+/// Sums.
+pub static ADD: &[Variant<Add>] = &[Variant::new("add-u8-scalar", Tier::Scalar, scalar::add)];
+/// Products.
+pub static MUL: &[Variant<Mul>] = &[Variant::new("mul-u8-scalar", Tier::Scalar, scalar::mul)];
+/// Means over a window.
+pub static AVERAGE_POOL: &[Variant<AveragePool>] = &[Variant::new(
+    "average_pool-u8-scalar",
+    Tier::Scalar,
+    scalar::average_pool,
+)];
+/// Largest codes over a window.
+pub static MAX_POOL: &[Variant<MaxPool>] = &[Variant::new(
+    "max_pool-u8-scalar",
+    Tier::Scalar,
+    scalar::max_pool,
+)];
+/// Pictures of another size.
+pub static RESIZE: &[Variant<Resize>] = &[Variant::new(
+    "resize-u8-scalar",
+    Tier::Scalar,
+    scalar::resize,
+)];
+/// Classes of a resized picture.
+pub static ARGMAX: &[Variant<Argmax>] = &[Variant::new(
+    "argmax-u8-scalar",
+    Tier::Scalar,
+    scalar::argmax,
+)];
+
+/// The best variant that a processor allows.
+///
+/// # Panics
+/// If the table has no scalar variant; all of this module's have.
+pub fn best<K>(table: &'static [Variant<K>], cpu: Cpu) -> &'static Variant<K> {
+    let allowed = table.iter().find(|variant| cpu.allows(variant.tier));
+    allowed.expect("a table of kernels without a scalar one")
+}
+
+/// A convolution packed for the best kernel that a processor allows, and its name.
+///
+/// # Panics
+/// As [`best`].
+pub fn pack_conv(args: &ConvArgs<'_>, cpu: Cpu) -> (&'static str, Box<dyn Convolution>) {
+    let allowed = CONV.iter().filter(|variant| cpu.allows(variant.tier));
+    let mut packed = allowed.filter_map(|variant| Some((variant.name, (variant.kernel)(args)?)));
+    packed
+        .next()
+        .expect("a table of kernels without a scalar one")
+}
+
+#[cfg(test)]
+mod tests;

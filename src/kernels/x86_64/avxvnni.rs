@@ -1,0 +1,102 @@
+//! AVX-VNNI: 32 products of bytes an instruction.
+
+use std::arch::x86_64::*;
+
+use super::avx2;
+use super::avx512::quads;
+use super::conv::{self, Conv, Tile};
+use super::depthwise::{self, Depthwise, Segment};
+use super::epilogue::{Epilogue, Sum};
+use super::isa::Isa;
+use crate::kernels::ConvArgs;
+use crate::kernels::variants::Convolution;
+
+/// Packs a convolution.
+pub(in crate::kernels) fn conv(args: &ConvArgs<'_>) -> Option<Box<dyn Convolution>> {
+    Conv::<AvxVnni>::pack(args)
+}
+
+/// Packs a depthwise convolution.
+pub(in crate::kernels) fn depthwise(args: &ConvArgs<'_>) -> Option<Box<dyn Convolution>> {
+    Depthwise::<AvxVnni>::pack(args)
+}
+
+struct AvxVnni;
+
+impl Isa for AvxVnni {
+    type Vector = __m256i;
+    type Column = [__m256i; 4];
+    const LANES: usize = 8;
+    const PIXELS: [usize; 4] = [6, 6, 0, 0];
+    const DEPTH: usize = 4;
+    const COLUMN_BYTES: usize = 128;
+
+    #[target_feature(enable = "avx2,avxvnni")]
+    unsafe fn tiles(tile: &Tile<'_>, pixels: usize) {
+        unsafe { conv::tiles::<Self>(tile, pixels) }
+    }
+
+    #[target_feature(enable = "avx2,avxvnni")]
+    unsafe fn segment(segment: &Segment<'_>) {
+        unsafe { depthwise::segment::<Self>(segment) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const u8) -> __m256i {
+        unsafe { _mm256_loadu_si256(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn broadcast(from: *const u8) -> __m256i {
+        unsafe { _mm256_set1_epi32(from.cast::<i32>().read_unaligned()) }
+    }
+
+    #[inline(always)]
+    unsafe fn dot(sum: __m256i, codes: __m256i, weights: __m256i) -> __m256i {
+        unsafe { _mm256_dpbusd_avx_epi32(sum, codes, weights) }
+    }
+
+    #[inline(always)]
+    unsafe fn store<const N: usize>(
+        sums: [__m256i; N],
+        multipliers: *const f32,
+        epilogue: &Epilogue,
+        sum: Option<Sum>,
+        channels: usize,
+        out: *mut u8,
+    ) {
+        unsafe { avx2::store::<N>(sums, multipliers, epilogue, sum, channels, out) }
+    }
+
+    #[inline(always)]
+    unsafe fn column(rows: [*const u8; 3], channels: usize) -> [__m256i; 4] {
+        unsafe {
+            let [a, b, c] = avx2::rows(rows, channels);
+            let none = _mm256_setzero_si256();
+            let (ab, c0) = (_mm256_unpacklo_epi8(a, b), _mm256_unpacklo_epi8(c, none));
+            let (ab_high, c0_high) = (_mm256_unpackhi_epi8(a, b), _mm256_unpackhi_epi8(c, none));
+            [
+                _mm256_unpacklo_epi16(ab, c0),
+                _mm256_unpackhi_epi16(ab, c0),
+                _mm256_unpacklo_epi16(ab_high, c0_high),
+                _mm256_unpackhi_epi16(ab_high, c0_high),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add_column(
+        sums: [__m256i; 4],
+        column: &[__m256i; 4],
+        weights: *const u8,
+    ) -> [__m256i; 4] {
+        unsafe {
+            let add = |n: usize| Self::dot(sums[n], column[n], Self::load(weights.add(32 * n)));
+            [add(0), add(1), add(2), add(3)]
+        }
+    }
+
+    fn column_weights(weight: impl Fn(usize, usize) -> i8) -> Vec<u8> {
+        quads::<8>(weight)
+    }
+}

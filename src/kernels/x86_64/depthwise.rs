@@ -1,0 +1,355 @@
+//! Convolutions that keep channels apart.
+//!
+//! The rows of a window's column are interleaved, so that one instruction multiplies
+//! and adds them, and a column is read once for all the windows it is part of. Windows
+//! that share columns follow each other: with a dilation of `d` those `d` pixels apart.
+
+use std::marker::PhantomData;
+
+use super::epilogue::{self, Epilogue, Sum};
+use super::isa::{Isa, channel};
+use crate::kernels::scratch::Scratch;
+use crate::kernels::taps::{COLUMNS, ROWS};
+use crate::kernels::variants::Convolution;
+use crate::kernels::{AlignedBytes, ConvArgs, Residual, Source, Target, Window};
+
+/// Rows of a column.
+const HEIGHT: usize = 3;
+/// Vectors of channels that are summed at once.
+const VECTORS: usize = 4;
+
+/// A convolution packed for a set of instructions.
+pub(super) struct Depthwise<I> {
+    window: Window,
+    channels: usize,
+    zero: u8,
+    /// For each block of channels: biases, multipliers, then the weights of each
+    /// column of each three rows of the window.
+    numbers: AlignedBytes,
+    /// Bytes of a block's.
+    block_bytes: usize,
+    epilogue: Epilogue,
+    isa: PhantomData<fn() -> I>,
+}
+
+/// Output pixels of one row, for one block of channels.
+pub(super) struct Segment<'a> {
+    /// For each row of the window the picture's row, at the block's first channel;
+    /// the row of zeros where it lies outside.
+    rows: &'a [*const u8],
+    zeros: *const u8,
+    /// Size of the picture's rows.
+    width: usize,
+    stride: usize,
+    window: Window,
+    channels: usize,
+    numbers: *const u8,
+    epilogue: Epilogue,
+    /// First output pixel of the segment, and its number of pixels.
+    start: usize,
+    len: usize,
+    sum: Option<Sum>,
+    out: *mut u8,
+    out_stride: usize,
+}
+
+/// Most rows of a window; others are left to the scalar kernel.
+const ROWS_MOST: usize = 16;
+
+impl<I: Isa> Depthwise<I> {
+    /// Packs a convolution of as many groups as input and output channels; `None` for
+    /// any other, and where a weight does not fit a byte or a value may leave the
+    /// 32-bit range.
+    pub(super) fn pack(args: &ConvArgs<'_>) -> Option<Box<dyn Convolution>> {
+        let channels = args.bias.len();
+        let [rows, columns] = args.window.kernel;
+        if args.groups != channels
+            || args.weights.len() != channels * rows * columns
+            || rows > ROWS_MOST
+        {
+            return None;
+        }
+        let weights = epilogue::weights(args)?;
+        let biases = epilogue::biases(args, &weights)?;
+        let lanes = VECTORS * I::LANES;
+        let column_bytes = I::COLUMN_BYTES;
+        let block_bytes = 2 * lanes * 4 + rows.div_ceil(HEIGHT) * columns * column_bytes;
+        let mut numbers = AlignedBytes::new(channels.div_ceil(lanes) * block_bytes);
+        for (index, block) in numbers.get_mut().chunks_exact_mut(block_bytes).enumerate() {
+            let first = index * lanes;
+            let count = lanes.min(channels - first);
+            let (to_biases, rest) = block.split_at_mut(lanes * 4);
+            let (to_multipliers, to_weights) = rest.split_at_mut(lanes * 4);
+            for (lane, (bias, multiplier)) in to_biases
+                .chunks_exact_mut(4)
+                .zip(to_multipliers.chunks_exact_mut(4))
+                .enumerate()
+            {
+                let c = channel(VECTORS, I::LANES, lane / I::LANES, lane % I::LANES);
+                if c < count {
+                    bias.copy_from_slice(&biases[first + c].to_le_bytes());
+                    multiplier.copy_from_slice(&args.multipliers[first + c].to_le_bytes());
+                }
+            }
+            for (tap, to) in to_weights.chunks_exact_mut(column_bytes).enumerate() {
+                let (part, column) = (tap / columns, tap % columns);
+                to.copy_from_slice(&I::column_weights(|row, c| {
+                    let row = part * HEIGHT + row;
+                    if row < rows && c < count {
+                        weights[((first + c) * rows + row) * columns + column]
+                    } else {
+                        0
+                    }
+                }));
+            }
+        }
+        Some(Box::new(Self {
+            window: args.window,
+            channels,
+            zero: args.input_zero_point,
+            numbers,
+            block_bytes,
+            epilogue: Epilogue::new(args),
+            isa: PhantomData,
+        }))
+    }
+}
+
+impl<I: Isa> Convolution for Depthwise<I> {
+    fn reserve(&self, scratch: &mut Scratch) {
+        scratch.bytes(self.channels);
+    }
+
+    fn run(
+        &self,
+        source: Source<'_>,
+        residual: Option<&Residual<'_>>,
+        target: Target<'_>,
+        scratch: &mut Scratch,
+    ) {
+        let count = target.range.len();
+        if count == 0 {
+            return;
+        }
+        assert_eq!(source.channels, self.channels);
+        assert_eq!(target.channels, self.channels);
+        assert!(source.data.len() >= (source.pixels() - 1) * source.pixel_stride + self.channels);
+        assert!(target.data.len() >= (count - 1) * target.pixel_stride + self.channels);
+        assert!(target.range.end <= target.height * target.width);
+        let sum = residual.map(|residual| {
+            let other = &residual.source;
+            assert_eq!(other.channels, self.channels);
+            assert!(
+                other.data.len() >= (target.range.end - 1) * other.pixel_stride + other.channels
+            );
+            Sum::new(residual, target.range.start)
+        });
+
+        let zeros = scratch.bytes(self.channels);
+        zeros.fill(self.zero);
+        let out = target.data.as_mut_ptr();
+        let lanes = VECTORS * I::LANES;
+        let window = &self.window;
+        let mut rows = [zeros.as_ptr(); ROWS_MOST.next_multiple_of(HEIGHT)];
+        let mut pixel = target.range.start;
+        while pixel < target.range.end {
+            let (y, x) = (pixel / target.width, pixel % target.width);
+            let len = (target.width - x).min(target.range.end - pixel);
+            let done = pixel - target.range.start;
+            for first in (0..self.channels).step_by(lanes) {
+                for (ky, row) in rows[..window.kernel[ROWS]].iter_mut().enumerate() {
+                    let y = (y * window.stride[ROWS] + ky * window.dilation[ROWS])
+                        .checked_sub(window.pad[ROWS]);
+                    *row = match y.filter(|&y| y < source.height) {
+                        Some(y) => source.from_pixel(y * source.width)[first..].as_ptr(),
+                        None => zeros[first..].as_ptr(),
+                    };
+                }
+                rows[window.kernel[ROWS]..].fill(zeros[first..].as_ptr());
+                let segment = Segment {
+                    rows: &rows[..window.kernel[ROWS].next_multiple_of(HEIGHT)],
+                    zeros: zeros[first..].as_ptr(),
+                    width: source.width,
+                    stride: source.pixel_stride,
+                    window: *window,
+                    channels: lanes.min(self.channels - first),
+                    numbers: self.numbers.get()[first / lanes * self.block_bytes..].as_ptr(),
+                    epilogue: self.epilogue,
+                    start: x,
+                    len,
+                    // SAFETY: pixel and channel lie within the picture, whose size is
+                    // the target's.
+                    sum: sum.map(|sum| unsafe { sum.at(done, first) }),
+                    // SAFETY: as above.
+                    out: unsafe { out.add(done * target.pixel_stride + first) },
+                    out_stride: target.pixel_stride,
+                };
+                // SAFETY: a convolution is packed only where the processor has the
+                // instructions. The rows are the picture's, or zeros of as many
+                // channels; numbers were laid out for the block; the target has the
+                // block's channels of each pixel of the segment.
+                unsafe { I::segment(&segment) };
+            }
+            pixel += len;
+        }
+    }
+}
+
+/// The codes of a segment.
+///
+/// # Safety
+/// The processor has the instructions and the segment's pointers are good.
+#[inline(always)]
+pub(super) unsafe fn segment<I: Isa>(segment: &Segment<'_>) {
+    let Window {
+        kernel,
+        stride,
+        dilation,
+        ..
+    } = segment.window;
+    // SAFETY: the caller promises it.
+    unsafe {
+        if kernel == [HEIGHT, 3] && stride[COLUMNS] == 1 {
+            sliding::<I>(segment, dilation[COLUMNS]);
+        } else if kernel == [HEIGHT, 3] && stride[COLUMNS] == 2 && dilation[COLUMNS] == 1 {
+            striding::<I>(segment);
+        } else {
+            each::<I>(segment);
+        }
+    }
+}
+
+impl Segment<'_> {
+    /// Pointers to a column of three rows of the picture, or to zeros.
+    ///
+    /// # Safety
+    /// The rows are good for the picture's width.
+    #[inline(always)]
+    unsafe fn column(&self, part: usize, x: isize) -> [*const u8; 3] {
+        if x < 0 || x as usize >= self.width {
+            return [self.zeros; 3];
+        }
+        let at = x as usize * self.stride;
+        // SAFETY: a row outside the picture is one pixel of zeros, which every column
+        // reads; the others have `width` pixels.
+        let row = |row: usize| unsafe {
+            let row = self.rows[part * HEIGHT + row];
+            if std::ptr::eq(row, self.zeros) {
+                row
+            } else {
+                row.add(at)
+            }
+        };
+        [row(0), row(1), row(2)]
+    }
+
+    /// The input column of the first tap of output pixel `start + index`.
+    #[inline(always)]
+    fn first_column(&self, index: usize) -> isize {
+        ((self.start + index) * self.window.stride[COLUMNS]) as isize
+            - self.window.pad[COLUMNS] as isize
+    }
+}
+
+/// Biases of a block.
+#[inline(always)]
+unsafe fn biases<I: Isa>(segment: &Segment<'_>) -> [I::Vector; VECTORS] {
+    // SAFETY: a block's numbers begin with four vectors of biases.
+    unsafe {
+        let at = |n: usize| I::load(segment.numbers.add(n * I::LANES * 4));
+        [at(0), at(1), at(2), at(3)]
+    }
+}
+
+/// Stores the codes of output pixel `start + index`.
+#[inline(always)]
+unsafe fn store<I: Isa>(segment: &Segment<'_>, sums: [I::Vector; VECTORS], index: usize) {
+    // SAFETY: a block's multipliers follow its biases; the index is within the segment.
+    unsafe {
+        let multipliers = segment.numbers.add(VECTORS * I::LANES * 4).cast::<f32>();
+        let sum = segment.sum.map(|sum| sum.at(index, 0));
+        let out = segment.out.add(index * segment.out_stride);
+        I::store::<VECTORS>(
+            sums,
+            multipliers,
+            &segment.epilogue,
+            sum,
+            segment.channels,
+            out,
+        );
+    }
+}
+
+/// Windows of three columns a `dilation` apart, at every pixel.
+#[inline(always)]
+unsafe fn sliding<I: Isa>(segment: &Segment<'_>, dilation: usize) {
+    let step = dilation as isize;
+    // SAFETY: `segment`'s caller promises good pointers.
+    unsafe {
+        let weights = segment.numbers.add(2 * VECTORS * I::LANES * 4);
+        let bytes = I::COLUMN_BYTES;
+        let biases = biases::<I>(segment);
+        let read = |x: isize| I::column(segment.column(0, x), segment.channels);
+        for phase in 0..dilation.min(segment.len) {
+            let first = segment.first_column(phase);
+            let (mut a, mut b) = (read(first), read(first + step));
+            let mut x = first + 2 * step;
+            for index in (phase..segment.len).step_by(dilation) {
+                let c = read(x);
+                let sums = I::add_column(biases, &a, weights);
+                let sums = I::add_column(sums, &b, weights.add(bytes));
+                let sums = I::add_column(sums, &c, weights.add(2 * bytes));
+                store::<I>(segment, sums, index);
+                (a, b) = (b, c);
+                x += step;
+            }
+        }
+    }
+}
+
+/// Windows of three neighbouring columns, at every second pixel.
+#[inline(always)]
+unsafe fn striding<I: Isa>(segment: &Segment<'_>) {
+    // SAFETY: `segment`'s caller promises good pointers.
+    unsafe {
+        let weights = segment.numbers.add(2 * VECTORS * I::LANES * 4);
+        let bytes = I::COLUMN_BYTES;
+        let biases = biases::<I>(segment);
+        let read = |x: isize| I::column(segment.column(0, x), segment.channels);
+        let mut x = segment.first_column(0);
+        let mut a = read(x);
+        for index in 0..segment.len {
+            let b = read(x + 1);
+            let c = read(x + 2);
+            let sums = I::add_column(biases, &a, weights);
+            let sums = I::add_column(sums, &b, weights.add(bytes));
+            let sums = I::add_column(sums, &c, weights.add(2 * bytes));
+            store::<I>(segment, sums, index);
+            a = c;
+            x += 2;
+        }
+    }
+}
+
+/// Windows of any size, each on its own.
+#[inline(always)]
+unsafe fn each<I: Isa>(segment: &Segment<'_>) {
+    // SAFETY: `segment`'s caller promises good pointers.
+    unsafe {
+        let biases = biases::<I>(segment);
+        for index in 0..segment.len {
+            let first = segment.first_column(index);
+            let mut weights = segment.numbers.add(2 * VECTORS * I::LANES * 4);
+            let mut sums = biases;
+            for part in 0..segment.rows.len() / HEIGHT {
+                for kx in 0..segment.window.kernel[COLUMNS] {
+                    let x = first + (kx * segment.window.dilation[COLUMNS]) as isize;
+                    let column = I::column(segment.column(part, x), segment.channels);
+                    sums = I::add_column(sums, &column, weights);
+                    weights = weights.add(I::COLUMN_BYTES);
+                }
+            }
+            store::<I>(segment, sums, index);
+        }
+    }
+}

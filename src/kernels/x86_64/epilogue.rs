@@ -1,0 +1,101 @@
+//! What a convolution needs beyond its weights, and whether these kernels can give it.
+
+use crate::kernels::{AddArgs, ConvArgs, Residual};
+
+/// Effective weights as bytes: `w - zero point`; `None` where one does not fit.
+pub(super) fn weights(args: &ConvArgs<'_>) -> Option<Vec<i8>> {
+    let outputs = args.bias.len();
+    let length = args.weights.len() / outputs;
+    let weight = |(index, &weight): (usize, &i8)| {
+        let zero = args.weight_zero_points.get(index / length).copied();
+        weight.checked_sub(zero.unwrap_or(0))
+    };
+    args.weights.iter().enumerate().map(weight).collect()
+}
+
+/// Biases less `input zero point * Σ weights`, where all accumulators and their
+/// products with the multipliers stay within the 32-bit range.
+pub(super) fn biases(args: &ConvArgs<'_>, weights: &[i8]) -> Option<Vec<i32>> {
+    let length = weights.len() / args.bias.len();
+    let numbers = args.bias.iter().zip(args.multipliers);
+    let bias = |((&bias, &multiplier), weights): ((&i32, &f32), &[i8])| {
+        let sum: i64 = weights.iter().map(|&w| i64::from(w)).sum();
+        let most: i64 = weights.iter().map(|&w| i64::from(w).abs() * 255).sum();
+        let bias = i64::from(bias) - i64::from(args.input_zero_point) * sum;
+        let bound = bias.abs() + most;
+        let limit = f64::from(1u32 << 30);
+        let small = (bound as f64) < limit && bound as f64 * f64::from(multiplier.abs()) < limit;
+        small.then_some(bias as i32)
+    };
+    numbers
+        .zip(weights.chunks_exact(length))
+        .map(bias)
+        .collect()
+}
+
+/// The way from accumulators to codes, but for the multipliers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Epilogue {
+    /// The code for 0.
+    pub zero_point: i16,
+    /// Codes are kept within.
+    pub clamp: [u8; 2],
+}
+
+impl Epilogue {
+    pub(super) fn new(args: &ConvArgs<'_>) -> Self {
+        Self {
+            zero_point: i16::from(args.output_zero_point),
+            clamp: args.clamp,
+        }
+    }
+}
+
+/// A picture to add to the codes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sum {
+    /// The other summand's code of the first channel of the first pixel of the target.
+    pub data: *const u8,
+    /// Its bytes from one pixel to the next.
+    pub stride: usize,
+    pub a_scale: f32,
+    pub b_scale: f32,
+    /// `output zero point - (zero point a * scale a + zero point b * scale b)`.
+    pub offset: f32,
+    pub clamp: [u8; 2],
+}
+
+impl Sum {
+    /// `first` is the first pixel of the target.
+    pub(super) fn new(residual: &Residual<'_>, first: usize) -> Self {
+        let AddArgs {
+            a_zero_point,
+            b_zero_point,
+            a_scale,
+            b_scale,
+            output_zero_point,
+            clamp,
+        } = residual.add;
+        let zeros = f32::from(a_zero_point) * a_scale + f32::from(b_zero_point) * b_scale;
+        Self {
+            data: residual.source.from_pixel(first).as_ptr(),
+            stride: residual.source.pixel_stride,
+            a_scale,
+            b_scale,
+            offset: f32::from(output_zero_point) - zeros,
+            clamp,
+        }
+    }
+
+    /// The same picture from another pixel and channel on.
+    ///
+    /// # Safety
+    /// Both lie within the picture.
+    pub(super) unsafe fn at(&self, pixel: usize, channel: usize) -> Self {
+        Self {
+            // SAFETY: the caller promises it.
+            data: unsafe { self.data.add(pixel * self.stride + channel) },
+            ..*self
+        }
+    }
+}
