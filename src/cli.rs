@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+mod allocations;
+mod bench;
 mod compile;
 mod config;
 mod devices;
@@ -68,6 +70,8 @@ pub enum Color {
 enum Command {
     /// Segment frames from a camera, picture, stream or drawn scene.
     Run(run::RunArgs),
+    /// Time a model on this machine.
+    Bench(bench::BenchArgs),
     /// Compile a quantized model to an artifact that starts at once.
     Compile(compile::CompileArgs),
     /// Show what a model is: inputs, outputs, classes, operators, hash, licence.
@@ -137,6 +141,7 @@ impl Global {
 
 /// Parses the command line and runs the command.
 pub fn main() -> ExitCode {
+    let start = std::time::Instant::now();
     atrous::guard::install();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -153,6 +158,7 @@ pub fn main() -> ExitCode {
     cli.global.start_log();
     let result = match &cli.command {
         Command::Run(args) => run::run(args, &cli.global),
+        Command::Bench(args) => bench::run(args, &cli.global, start),
         Command::Compile(args) => compile::run(args, &cli.global),
         Command::Inspect(args) => inspect::run(args, &cli.global),
         Command::Devices(args) => devices::run(args, &cli.global),

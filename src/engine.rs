@@ -1,5 +1,7 @@
 //! Running a model: RGB in at the model's size, labels or logits out.
 
+use std::time::Duration;
+
 use thiserror::Error;
 
 use crate::logits::Logits;
@@ -8,6 +10,9 @@ use crate::mask::Mask;
 pub mod fake;
 pub mod program;
 pub mod tract;
+mod workers;
+
+pub use workers::MAX_THREADS;
 
 /// The fixed shape of a model's work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +64,26 @@ pub trait Segmenter: Send {
     /// As [`segment`](Self::segment), and [`EngineError::NoLogits`] where the
     /// model gives labels only.
     fn logits(&mut self, rgb: &[u8], logits: &mut Logits) -> Result<(), EngineError>;
+
+    /// The name of the kernel of each operation; empty where the engine does not know
+    /// its operations.
+    fn kernels(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    /// As [`segment`](Self::segment), and adds to `times` what each operation of
+    /// [`kernels`](Self::kernels) took.
+    ///
+    /// # Errors
+    /// As [`segment`](Self::segment).
+    fn segment_timed(
+        &mut self,
+        rgb: &[u8],
+        labels: &mut Mask,
+        _times: &mut [Duration],
+    ) -> Result<(), EngineError> {
+        self.segment(rgb, labels)
+    }
 
     /// Which engine this is and how it runs, for logs.
     fn describe(&self) -> String;

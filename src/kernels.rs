@@ -108,7 +108,31 @@ pub struct Target<'a> {
     pub pixel_stride: usize,
 }
 
-impl Target<'_> {
+impl<'a> Target<'a> {
+    /// The same target for a while.
+    pub fn reborrow(&mut self) -> Target<'_> {
+        Target {
+            data: self.data,
+            range: self.range.clone(),
+            ..*self
+        }
+    }
+
+    /// The first `count` pixels to write, and the others; there are more than `count`.
+    pub fn split_at(self, count: usize) -> (Self, Self) {
+        let middle = self.range.start + count;
+        let (first, rest) = self.data.split_at_mut(count * self.pixel_stride);
+        let part = |data: &'a mut [u8], range| Self {
+            data,
+            range,
+            ..self
+        };
+        (
+            part(first, self.range.start..middle),
+            part(rest, middle..self.range.end),
+        )
+    }
+
     /// The channels of one pixel out of the range.
     #[inline]
     pub fn pixel_mut(&mut self, y: usize, x: usize) -> &mut [u8] {

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use atrous::compile::{CompileError, Compiled, compile};
 use atrous::engine::Segmenter;
-use atrous::engine::program::ProgramSegmenter;
+use atrous::engine::program::{Options, ProgramSegmenter};
 use atrous::engine::tract::TractSegmenter;
 use atrous::mask::Mask;
 use atrous::model::artifact::{Artifact, Golden, golden, is_artifact_path};
@@ -14,6 +14,14 @@ use atrous::model::{Graph, GraphSummary, Manifest, Model};
 use atrous::program::Program;
 
 use super::exit::{Mismatch, NotMet};
+
+/// How a command's model is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
+pub struct EngineArgs {
+    /// Threads that share the work on one picture.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub threads: usize,
+}
 
 /// What a command insists on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -51,15 +59,24 @@ pub enum Placement {
 /// Opens an artifact, or an ONNX model: a quantized one is compiled to an integer
 /// program; one that cannot be, and a float one, runs in tract.
 pub fn open(name: &str, require: Option<Require>) -> Result<Opened> {
+    open_with(name, require, &EngineArgs { threads: 1 })
+}
+
+/// As [`open`], run as the arguments say.
+pub fn open_with(name: &str, require: Option<Require>, engine: &EngineArgs) -> Result<Opened> {
+    let options = Options {
+        threads: engine.threads,
+        ..Options::default()
+    };
     if is_artifact_path(Path::new(name)) {
-        return open_artifact(name);
+        return open_artifact(name, options);
     }
     let model = Model::open(name)?;
     let graph = Graph::parse(&model.onnx, &model.origin)?;
     let (placement, segmenter): (_, Box<dyn Segmenter>) =
         match compile(&graph, &model.manifest, &model.origin) {
             Ok(Compiled { program, .. }) => {
-                let segmenter = ProgramSegmenter::new(&model.manifest, &program);
+                let segmenter = ProgramSegmenter::with(&model.manifest, &program, options)?;
                 (Placement::Program(Box::new(program)), Box::new(segmenter))
             }
             Err(reason) if require == Some(Require::Int8) => {
@@ -86,9 +103,9 @@ pub fn open(name: &str, require: Option<Require>) -> Result<Opened> {
     })
 }
 
-fn open_artifact(name: &str) -> Result<Opened> {
+fn open_artifact(name: &str, options: Options) -> Result<Opened> {
     let artifact = Artifact::read(Path::new(name))?;
-    let segmenter = ProgramSegmenter::new(&artifact.manifest, &artifact.program);
+    let segmenter = ProgramSegmenter::with(&artifact.manifest, &artifact.program, options)?;
     Ok(Opened {
         bytes: std::fs::metadata(name)?.len(),
         origin: name.to_owned(),

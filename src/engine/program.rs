@@ -3,19 +3,43 @@
 //! The same labels on every CPU: each step is integer arithmetic, or f32
 //! arithmetic in an order that the operation's definition fixes.
 
+use std::time::{Duration, Instant};
+
+use super::workers::Workers;
 use super::{EngineError, Segmenter, Shape};
 use crate::kernels::cpu::Cpu;
-use crate::kernels::scalar;
-use crate::kernels::scratch::Scratch;
-use crate::kernels::variants::{Convolution, pack_conv};
-use crate::kernels::{
-    AddArgs, ConvArgs, Coordinates, MulArgs, PoolArgs, Resample, Residual, Source, Target, Window,
-};
+use crate::kernels::{AlignedBytes, Coordinates, Resample};
 use crate::logits::Logits;
 use crate::mask::Mask;
 use crate::model::Manifest;
 use crate::postprocess::upsample::Upsample;
-use crate::program::{self, Conv, Op, Output, Program, Quant, Tensor, TensorId};
+use crate::program::{Output, Program};
+use place::Place;
+use share::Team;
+use step::Step;
+
+mod place;
+mod share;
+mod step;
+
+/// How a program is run. The labels do not depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// The kernels to choose from.
+    pub cpu: Cpu,
+    /// Threads, the caller's included: 1 to [`MAX_THREADS`](super::MAX_THREADS).
+    pub threads: usize,
+}
+
+impl Default for Options {
+    /// All that the processor has, and one thread.
+    fn default() -> Self {
+        Self {
+            cpu: Cpu::detect(),
+            threads: 1,
+        }
+    }
+}
 
 /// A program with its weights packed and its arena allocated: running it
 /// allocates nothing.
@@ -25,90 +49,56 @@ pub struct ProgramSegmenter {
     tensors: Vec<Place>,
     steps: Vec<Step>,
     output: Output,
-    /// How codes reach the mask's size where the program ends in logits.
-    upsample: Resample,
-    arena: Vec<u8>,
-    scratch: Scratch,
-}
-
-/// Where a tensor lies in the arena.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    /// First byte and the byte after the last.
-    start: usize,
-    end: usize,
-    height: usize,
-    width: usize,
-    channels: usize,
-    pixel_stride: usize,
-    quant: Quant,
-}
-
-/// An operation with what is worked out once, at load.
-enum Step {
-    Input {
-        output: usize,
-        order: [u8; 3],
-        tables: Vec<u8>,
-    },
-    Conv(Box<ConvStep>),
-    Add {
-        a: usize,
-        b: usize,
-        output: usize,
-        args: AddArgs,
-    },
-    Mul {
-        a: usize,
-        b: usize,
-        output: usize,
-        args: MulArgs,
-    },
-    Map {
-        input: usize,
-        output: usize,
-        table: Box<[u8; 256]>,
-    },
-    AveragePool {
-        input: usize,
-        output: usize,
-        args: PoolArgs,
-    },
-    MaxPool {
-        input: usize,
-        output: usize,
-        window: Window,
-    },
-    Resize {
-        input: usize,
-        output: usize,
-        resample: Resample,
-    },
-    Argmax {
-        input: usize,
-        resample: Resample,
-    },
-}
-
-struct ConvStep {
-    input: usize,
-    output: usize,
-    packed: Box<dyn Convolution>,
-    residual: Option<(usize, AddArgs)>,
+    /// The way from codes to the mask where the program ends in logits.
+    upsample: Option<Step>,
+    arena: AlignedBytes,
+    team: Team,
+    cpu: Cpu,
 }
 
 impl ProgramSegmenter {
-    /// Packs a program's weights and allocates its arena.
+    /// A program with the best kernels of this processor, on one thread; see
+    /// [`with`](Self::with).
     ///
     /// # Panics
     /// If the program does not pass [`Program::check`]: whoever makes or reads a
     /// program checks it.
     pub fn new(manifest: &Manifest, program: &Program) -> Self {
+        Self::build(manifest, program, Cpu::detect(), Team::alone())
+    }
+
+    /// Packs a program's weights, allocates its arena and starts its threads.
+    ///
+    /// # Errors
+    /// The system's, where it gives no more threads.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    pub fn with(manifest: &Manifest, program: &Program, options: Options) -> std::io::Result<Self> {
+        let team = Team::new(Workers::new(options.threads)?);
+        Ok(Self::build(manifest, program, options.cpu, team))
+    }
+
+    fn build(manifest: &Manifest, program: &Program, cpu: Cpu, mut team: Team) -> Self {
         let tensors: Vec<Place> = program.tensors.iter().map(Place::of).collect();
-        let steps = program
-            .ops
-            .iter()
-            .map(|op| Step::new(op, program, &tensors));
+        let ops = program.ops.iter();
+        let steps: Vec<Step> = ops
+            .map(|op| Step::new(op, program, &tensors, cpu))
+            .collect();
+        let upsample = match program.output {
+            Output::Labels { .. } => None,
+            Output::Logits(tensor) => {
+                let coordinates = match manifest.output.upsample {
+                    Upsample::AlignCorners => Coordinates::AlignCorners,
+                    Upsample::HalfPixel => Coordinates::HalfPixel,
+                    Upsample::Asymmetric => Coordinates::Asymmetric,
+                };
+                Some(Step::argmax(tensor, Resample::Bilinear(coordinates), cpu))
+            }
+        };
+        for step in steps.iter().chain(&upsample) {
+            team.reserve(|scratch| step.reserve(&tensors, scratch));
+        }
         Self {
             name: manifest.name.clone(),
             shape: Shape {
@@ -116,23 +106,37 @@ impl ProgramSegmenter {
                 height: program.height,
                 classes: manifest.classes.len(),
             },
-            steps: steps.collect(),
+            steps,
             tensors,
             output: program.output,
-            upsample: Resample::Bilinear(match manifest.output.upsample {
-                Upsample::AlignCorners => Coordinates::AlignCorners,
-                Upsample::HalfPixel => Coordinates::HalfPixel,
-                Upsample::Asymmetric => Coordinates::Asymmetric,
-            }),
-            arena: vec![0; program.arena_bytes as usize],
-            scratch: Scratch::default(),
+            upsample,
+            arena: AlignedBytes::new(program.arena_bytes as usize),
+            team,
+            cpu,
         }
     }
 
-    /// Runs all steps; the labels go to `mask` where the program ends in them.
-    fn run(&mut self, rgb: &[u8], mask: &mut Mask) {
+    /// Threads, the caller's included.
+    pub fn threads(&self) -> usize {
+        self.team.threads()
+    }
+
+    /// Runs all steps; the labels go to `mask` where the program ends in them. Before
+    /// each step `begin` is called, after it what `begin` gave.
+    fn run<End: FnOnce()>(&mut self, rgb: &[u8], mask: &mut Mask, mut begin: impl FnMut() -> End) {
+        let arena = self.arena.get_mut();
         for step in &self.steps {
-            step.run(rgb, &self.tensors, &mut self.arena, &mut self.scratch, mask);
+            let end = begin();
+            step.run(rgb, &self.tensors, arena, &mut self.team, mask);
+            end();
+        }
+    }
+
+    /// The labels of a program that ends in logits.
+    fn upsample(&mut self, rgb: &[u8], labels: &mut Mask) {
+        if let Some(step) = &self.upsample {
+            let arena = self.arena.get_mut();
+            step.run(rgb, &self.tensors, arena, &mut self.team, labels);
         }
     }
 }
@@ -145,21 +149,8 @@ impl Segmenter for ProgramSegmenter {
     fn segment(&mut self, rgb: &[u8], labels: &mut Mask) -> Result<(), EngineError> {
         self.shape.check(rgb)?;
         labels.resize(self.shape.width, self.shape.height);
-        self.run(rgb, labels);
-        if let Output::Logits(tensor) = self.output {
-            let input = tensor.0 as usize;
-            let step = Step::Argmax {
-                input,
-                resample: self.upsample,
-            };
-            step.run(
-                rgb,
-                &self.tensors,
-                &mut self.arena,
-                &mut self.scratch,
-                labels,
-            );
-        }
+        self.run(rgb, labels, || || {});
+        self.upsample(rgb, labels);
         Ok(())
     }
 
@@ -170,13 +161,13 @@ impl Segmenter for ProgramSegmenter {
                 model: self.name.clone(),
             });
         };
-        self.run(rgb, &mut Mask::default());
+        self.run(rgb, &mut Mask::default(), || || {});
         let place = self.tensors[tensor.0 as usize];
         logits.width = place.width as u32;
         logits.height = place.height as u32;
         logits.classes = place.channels;
         logits.values.clear();
-        let source = place.source(&self.arena[place.start..place.end]);
+        let source = place.source(&self.arena.get()[place.start..place.end]);
         for y in 0..place.height {
             for x in 0..place.width {
                 let real = |&code: &u8| {
@@ -188,344 +179,43 @@ impl Segmenter for ProgramSegmenter {
         Ok(())
     }
 
+    fn kernels(&self) -> Vec<&'static str> {
+        self.steps.iter().map(|step| step.kernel).collect()
+    }
+
+    fn segment_timed(
+        &mut self,
+        rgb: &[u8],
+        labels: &mut Mask,
+        times: &mut [Duration],
+    ) -> Result<(), EngineError> {
+        self.shape.check(rgb)?;
+        labels.resize(self.shape.width, self.shape.height);
+        let mut times = times.iter_mut();
+        self.run(rgb, labels, || {
+            let start = Instant::now();
+            let time = times.next();
+            move || {
+                if let Some(time) = time {
+                    *time += start.elapsed();
+                }
+            }
+        });
+        self.upsample(rgb, labels);
+        Ok(())
+    }
+
     fn describe(&self) -> String {
         let Shape { width, height, .. } = self.shape;
+        let threads = match self.team.threads() {
+            1 => "one thread".to_owned(),
+            n => format!("{n} threads"),
+        };
         format!(
-            "integer program, {} operations, arena {:.1} MB, scalar kernels, one thread, {width}x{height}",
+            "integer program, {} operations, arena {:.1} MB, {} kernels, {threads}, {width}x{height}",
             self.steps.len(),
-            self.arena.len() as f64 / 1e6
+            self.arena.len() as f64 / 1e6,
+            self.cpu.best(),
         )
     }
-}
-
-impl Place {
-    fn of(tensor: &Tensor) -> Self {
-        let (height, width) = (tensor.height as usize, tensor.width as usize);
-        let (channels, pixel_stride) = (tensor.channels as usize, tensor.pixel_stride as usize);
-        let start = tensor.offset as usize;
-        Self {
-            start,
-            end: start + (height * width - 1) * pixel_stride + channels,
-            height,
-            width,
-            channels,
-            pixel_stride,
-            quant: tensor.quant,
-        }
-    }
-
-    fn source(self, data: &[u8]) -> Source<'_> {
-        Source {
-            data,
-            height: self.height,
-            width: self.width,
-            channels: self.channels,
-            pixel_stride: self.pixel_stride,
-        }
-    }
-}
-
-/// The arena taken apart around the tensor that is written.
-struct Around<'a> {
-    before: &'a [u8],
-    target: Target<'a>,
-    after: &'a [u8],
-    /// Arena offset of `after`.
-    after_start: usize,
-}
-
-impl<'a> Around<'a> {
-    fn new(arena: &'a mut [u8], output: Place) -> Self {
-        let (before, rest) = arena.split_at_mut(output.start);
-        let (data, after) = rest.split_at_mut(output.end - output.start);
-        let target = Target {
-            data,
-            range: 0..output.height * output.width,
-            height: output.height,
-            width: output.width,
-            channels: output.channels,
-            pixel_stride: output.pixel_stride,
-        };
-        Self {
-            before,
-            target,
-            after,
-            after_start: output.end,
-        }
-    }
-
-    /// A tensor that is read; a checked program has none that overlaps the one
-    /// that is written.
-    fn source(&self, place: Place) -> Source<'a> {
-        let bytes = if place.end <= self.before.len() {
-            &self.before[place.start..place.end]
-        } else {
-            &self.after[place.start - self.after_start..place.end - self.after_start]
-        };
-        place.source(bytes)
-    }
-}
-
-impl Step {
-    fn new(op: &Op, program: &Program, tensors: &[Place]) -> Self {
-        let index = |id: TensorId| id.0 as usize;
-        let place = |id: TensorId| tensors[id.0 as usize];
-        let constants = &program.constants;
-        match op {
-            Op::Input {
-                output,
-                order,
-                tables,
-            } => Self::Input {
-                output: index(*output),
-                order: *order,
-                tables: checked(constants.u8s(*tables)).to_vec(),
-            },
-            Op::Conv(conv) => Self::Conv(Box::new(ConvStep::new(conv, program, tensors))),
-            Op::Add {
-                a,
-                b,
-                output,
-                clamp,
-            } => {
-                let args = add_args(
-                    place(*a).quant,
-                    place(*b).quant,
-                    place(*output).quant,
-                    *clamp,
-                );
-                Self::Add {
-                    a: index(*a),
-                    b: index(*b),
-                    output: index(*output),
-                    args,
-                }
-            }
-            Op::Mul {
-                a,
-                b,
-                output,
-                clamp,
-            } => {
-                let (qa, qb, q) = (place(*a).quant, place(*b).quant, place(*output).quant);
-                let args = MulArgs {
-                    a_zero_point: qa.zero_point,
-                    b_zero_point: qb.zero_point,
-                    scale: qa.scale * qb.scale / q.scale,
-                    output_zero_point: q.zero_point,
-                    clamp: *clamp,
-                };
-                Self::Mul {
-                    a: index(*a),
-                    b: index(*b),
-                    output: index(*output),
-                    args,
-                }
-            }
-            Op::Map {
-                input,
-                output,
-                table,
-            } => {
-                let mut codes = Box::new([0; 256]);
-                codes.copy_from_slice(checked(constants.u8s(*table)));
-                Self::Map {
-                    input: index(*input),
-                    output: index(*output),
-                    table: codes,
-                }
-            }
-            Op::AveragePool {
-                input,
-                output,
-                window,
-                count_outside,
-            } => {
-                let (from, to) = (place(*input).quant, place(*output).quant);
-                let args = PoolArgs {
-                    window: window_of(window),
-                    count_outside: *count_outside,
-                    input_zero_point: from.zero_point,
-                    scale: from.scale / to.scale,
-                    output_zero_point: to.zero_point,
-                    clamp: [0, 255],
-                };
-                Self::AveragePool {
-                    input: index(*input),
-                    output: index(*output),
-                    args,
-                }
-            }
-            Op::MaxPool {
-                input,
-                output,
-                window,
-            } => Self::MaxPool {
-                input: index(*input),
-                output: index(*output),
-                window: window_of(window),
-            },
-            Op::Resize {
-                input,
-                output,
-                resample,
-            } => Self::Resize {
-                input: index(*input),
-                output: index(*output),
-                resample: *resample,
-            },
-            Op::Argmax { input, resample } => Self::Argmax {
-                input: index(*input),
-                resample: *resample,
-            },
-        }
-    }
-
-    fn run(
-        &self,
-        rgb: &[u8],
-        tensors: &[Place],
-        arena: &mut [u8],
-        scratch: &mut Scratch,
-        mask: &mut Mask,
-    ) {
-        match self {
-            Self::Input {
-                output,
-                order,
-                tables,
-            } => {
-                let around = Around::new(arena, tensors[*output]);
-                scalar::input(rgb, *order, tables, around.target);
-            }
-            Self::Conv(step) => {
-                let around = Around::new(arena, tensors[step.output]);
-                let source = around.source(tensors[step.input]);
-                let residual = step.residual.map(|(tensor, add)| Residual {
-                    source: around.source(tensors[tensor]),
-                    add,
-                });
-                step.packed
-                    .run(source, residual.as_ref(), around.target, scratch);
-            }
-            Self::Add { a, b, output, args } => {
-                let around = Around::new(arena, tensors[*output]);
-                let (a, b) = (around.source(tensors[*a]), around.source(tensors[*b]));
-                scalar::add(a, b, args, around.target);
-            }
-            Self::Mul { a, b, output, args } => {
-                let around = Around::new(arena, tensors[*output]);
-                let (a, b) = (around.source(tensors[*a]), around.source(tensors[*b]));
-                scalar::mul(a, b, args, around.target);
-            }
-            Self::Map {
-                input,
-                output,
-                table,
-            } => {
-                let around = Around::new(arena, tensors[*output]);
-                scalar::map(around.source(tensors[*input]), table, around.target);
-            }
-            Self::AveragePool {
-                input,
-                output,
-                args,
-            } => {
-                let around = Around::new(arena, tensors[*output]);
-                scalar::average_pool(around.source(tensors[*input]), args, around.target);
-            }
-            Self::MaxPool {
-                input,
-                output,
-                window,
-            } => {
-                let around = Around::new(arena, tensors[*output]);
-                scalar::max_pool(around.source(tensors[*input]), window, around.target);
-            }
-            Self::Resize {
-                input,
-                output,
-                resample,
-            } => {
-                let around = Around::new(arena, tensors[*output]);
-                scalar::resize(around.source(tensors[*input]), *resample, around.target);
-            }
-            Self::Argmax { input, resample } => {
-                let place = tensors[*input];
-                let source = place.source(&arena[place.start..place.end]);
-                let (width, height) = (mask.width as usize, mask.height as usize);
-                let labels = Target {
-                    data: &mut mask.labels,
-                    range: 0..width * height,
-                    height,
-                    width,
-                    channels: 1,
-                    pixel_stride: 1,
-                };
-                scalar::argmax(source, *resample, labels, scratch);
-            }
-        }
-    }
-}
-
-impl ConvStep {
-    fn new(conv: &Conv, program: &Program, tensors: &[Place]) -> Self {
-        let place = |id: TensorId| tensors[id.0 as usize];
-        let constants = &program.constants;
-        let bias = checked(constants.i32s(conv.bias));
-        let multipliers = checked(constants.f32s(conv.multipliers));
-        let input = place(conv.input);
-        let (_, packed) = pack_conv(
-            &ConvArgs {
-                groups: conv.groups as usize,
-                window: window_of(&conv.window),
-                weights: checked(constants.i8s(conv.weights)),
-                weight_zero_points: checked(constants.i8s(conv.weight_zero_points)),
-                bias: &bias,
-                multipliers: &multipliers,
-                input_zero_point: input.quant.zero_point,
-                output_zero_point: conv.quant.zero_point,
-                clamp: conv.clamp,
-            },
-            Cpu::detect(),
-        );
-        let residual = conv.residual.map(|residual| {
-            let other = place(residual.tensor).quant;
-            let sum = place(conv.output).quant;
-            let args = add_args(conv.quant, other, sum, residual.clamp);
-            (residual.tensor.0 as usize, args)
-        });
-        Self {
-            input: conv.input.0 as usize,
-            output: conv.output.0 as usize,
-            packed,
-            residual,
-        }
-    }
-}
-
-fn add_args(a: Quant, b: Quant, sum: Quant, clamp: [u8; 2]) -> AddArgs {
-    AddArgs {
-        a_zero_point: a.zero_point,
-        b_zero_point: b.zero_point,
-        a_scale: a.scale / sum.scale,
-        b_scale: b.scale / sum.scale,
-        output_zero_point: sum.zero_point,
-        clamp,
-    }
-}
-
-fn window_of(window: &program::Window) -> Window {
-    let pair = |v: [u32; 2]| v.map(|side| side as usize);
-    Window {
-        kernel: pair(window.kernel),
-        stride: pair(window.stride),
-        dilation: pair(window.dilation),
-        pad: pair(window.pad),
-    }
-}
-
-/// A constant of a program that passed its check.
-fn checked<T>(constant: Option<T>) -> T {
-    constant.expect("the program was not checked: a constant lies outside its file")
 }

@@ -13,7 +13,7 @@ mod resize;
 mod round;
 mod steps;
 
-pub use argmax::argmax;
+pub use argmax::{argmax, reserve_argmax};
 pub use conv::pack;
 pub use elementwise::{add, input, map, mul};
 pub use pool::{average_pool, max_pool};

@@ -8,9 +8,14 @@ use crate::kernels::{Resample, Source, Target};
 /// Classes a mask can tell apart.
 const CLASSES: usize = 256;
 
-/// Bytes of `scratch` that [`argmax`] needs for a source of this width.
-pub fn argmax_scratch_bytes(width: usize) -> usize {
+/// Bytes of scratch for a source of this width: the classes of two rows.
+fn scratch_bytes(width: usize) -> usize {
     2 * width
+}
+
+/// Grows the memory to what [`argmax`] needs for a source of this width.
+pub fn reserve_argmax(width: usize, scratch: &mut Scratch) {
+    scratch.bytes(scratch_bytes(width));
 }
 
 /// The class of every pixel of a mask of the target's size: of the codes
@@ -23,7 +28,7 @@ pub fn argmax_scratch_bytes(width: usize) -> usize {
 pub fn argmax(source: Source<'_>, resample: Resample, target: Target<'_>, scratch: &mut Scratch) {
     debug_assert!(target.channels == 1 && target.is_packed());
     debug_assert!(source.channels <= CLASSES);
-    let winners = scratch.bytes(argmax_scratch_bytes(source.width));
+    let winners = scratch.bytes(scratch_bytes(source.width));
     let (upper, lower) = winners.split_at_mut(source.width);
     let mut upper = Row::new(upper);
     let mut lower = Row::new(lower);
