@@ -36,6 +36,7 @@ pub mod cpu;
 mod gather;
 pub mod scalar;
 pub mod scratch;
+mod steps;
 mod taps;
 #[cfg(test)]
 mod testing;

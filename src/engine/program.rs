@@ -97,7 +97,7 @@ impl ProgramSegmenter {
             }
         };
         for step in steps.iter().chain(&upsample) {
-            team.reserve(|scratch| step.reserve(&tensors, scratch));
+            team.reserve(|scratch| step.reserve(&tensors, program.width as usize, scratch));
         }
         Self {
             name: manifest.name.clone(),

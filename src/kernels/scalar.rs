@@ -11,10 +11,9 @@ mod elementwise;
 mod pool;
 mod resize;
 mod round;
-mod steps;
 
-pub use argmax::{argmax, reserve_argmax};
+pub use argmax::{ARGMAX, argmax};
 pub use conv::pack;
 pub use elementwise::{add, input, map, mul};
 pub use pool::{average_pool, max_pool};
-pub use resize::resize;
+pub use resize::{RESIZE, resize};

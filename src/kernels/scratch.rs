@@ -14,12 +14,23 @@ pub struct Scratch {
 }
 
 impl Scratch {
+    /// Grows the memory, so that a kernel that needs so many bytes does not allocate.
+    pub fn reserve(&mut self, len: usize) {
+        self.bytes(len);
+    }
+
     /// Memory for any purpose, from a cache line on.
     pub(super) fn bytes(&mut self, len: usize) -> &mut [u8] {
         if self.bytes.len() < len {
             self.bytes = AlignedBytes::new(len);
         }
         &mut self.bytes.get_mut()[..len]
+    }
+
+    /// Memory for 32-bit numbers, from a cache line on.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn words(&mut self, len: usize) -> &mut [i32] {
+        bytemuck::cast_slice_mut(self.bytes(len * size_of::<i32>()))
     }
 
     /// Bytes, patches and sums there is room for.

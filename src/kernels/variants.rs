@@ -62,10 +62,15 @@ pub type Mul = fn(Source<'_>, Source<'_>, &MulArgs, Target<'_>);
 pub type AveragePool = fn(Source<'_>, &PoolArgs, Target<'_>);
 /// See [`scalar::max_pool`].
 pub type MaxPool = fn(Source<'_>, &Window, Target<'_>);
-/// See [`scalar::resize`].
-pub type Resize = fn(Source<'_>, Resample, Target<'_>);
-/// See [`scalar::argmax`].
-pub type Argmax = fn(Source<'_>, Resample, Target<'_>, &mut Scratch);
+
+/// A kernel that gives a picture another size, or the classes of one.
+#[derive(Debug, Clone, Copy)]
+pub struct Resampler {
+    /// See [`scalar::resize`] and [`scalar::argmax`].
+    pub run: fn(Source<'_>, Resample, Target<'_>, &mut Scratch),
+    /// Bytes of scratch for a source of a width and channels, and a target of a width.
+    pub scratch: fn(usize, usize, usize) -> usize,
+}
 
 /// Convolutions.
 pub static CONV: &[Variant<PackConv>] = &[
@@ -125,17 +130,37 @@ pub static MAX_POOL: &[Variant<MaxPool>] = &[Variant::new(
     scalar::max_pool,
 )];
 /// Pictures of another size.
-pub static RESIZE: &[Variant<Resize>] = &[Variant::new(
-    "resize-u8-scalar",
-    Tier::Scalar,
-    scalar::resize,
-)];
+pub static RESIZE: &[Variant<Resampler>] = &[
+    #[cfg(target_arch = "x86_64")]
+    Variant::new(
+        "resize-u8-avx512vnni-16",
+        Tier::Avx512Vnni,
+        x86_64::resample::RESIZE_AVX512,
+    ),
+    #[cfg(target_arch = "x86_64")]
+    Variant::new(
+        "resize-u8-avx2-8",
+        Tier::Avx2,
+        x86_64::resample::RESIZE_AVX2,
+    ),
+    Variant::new("resize-u8-scalar", Tier::Scalar, scalar::RESIZE),
+];
 /// Classes of a resized picture.
-pub static ARGMAX: &[Variant<Argmax>] = &[Variant::new(
-    "argmax-u8-scalar",
-    Tier::Scalar,
-    scalar::argmax,
-)];
+pub static ARGMAX: &[Variant<Resampler>] = &[
+    #[cfg(target_arch = "x86_64")]
+    Variant::new(
+        "argmax-u8-avx512vnni-16",
+        Tier::Avx512Vnni,
+        x86_64::resample::ARGMAX_AVX512,
+    ),
+    #[cfg(target_arch = "x86_64")]
+    Variant::new(
+        "argmax-u8-avx2-8",
+        Tier::Avx2,
+        x86_64::resample::ARGMAX_AVX2,
+    ),
+    Variant::new("argmax-u8-scalar", Tier::Scalar, scalar::ARGMAX),
+];
 
 /// The best variant that a processor allows.
 ///

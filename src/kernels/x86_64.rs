@@ -18,3 +18,5 @@ mod conv;
 mod depthwise;
 mod epilogue;
 mod isa;
+pub(super) mod resample;
+mod words;

@@ -3,9 +3,8 @@
 use super::place::{Around, Place};
 use super::share::Team;
 use crate::kernels::cpu::Cpu;
-use crate::kernels::scalar;
 use crate::kernels::scratch::Scratch;
-use crate::kernels::variants::{self, Convolution, best, pack_conv};
+use crate::kernels::variants::{self, Convolution, Resampler, best, pack_conv};
 use crate::kernels::{AddArgs, ConvArgs, MulArgs, PoolArgs, Resample, Residual, Target, Window};
 use crate::mask::Mask;
 use crate::program::{self, Conv, Op, Program, Quant, TensorId};
@@ -66,12 +65,12 @@ enum Work {
         input: usize,
         output: usize,
         resample: Resample,
-        run: variants::Resize,
+        kernel: Resampler,
     },
     Argmax {
         input: usize,
         resample: Resample,
-        run: variants::Argmax,
+        kernel: Resampler,
     },
 }
 
@@ -198,7 +197,7 @@ impl Step {
                     input: index(*input),
                     output: index(*output),
                     resample: *resample,
-                    run: variant.kernel,
+                    kernel: variant.kernel,
                 };
                 Self::of(variant.name, work)
             }
@@ -212,7 +211,7 @@ impl Step {
         let work = Work::Argmax {
             input: input.0 as usize,
             resample,
-            run: variant.kernel,
+            kernel: variant.kernel,
         };
         Self::of(variant.name, work)
     }
@@ -254,10 +253,26 @@ impl Step {
     }
 
     /// Grows the memory to what the step needs.
-    pub(super) fn reserve(&self, tensors: &[Place], scratch: &mut Scratch) {
+    pub(super) fn reserve(&self, tensors: &[Place], mask_width: usize, scratch: &mut Scratch) {
         match &self.work {
             Work::Conv { packed, .. } => packed.reserve(scratch),
-            Work::Argmax { input, .. } => scalar::reserve_argmax(tensors[*input].width, scratch),
+            Work::Resize {
+                input,
+                output,
+                kernel,
+                ..
+            } => {
+                let Place {
+                    width, channels, ..
+                } = tensors[*input];
+                scratch.reserve((kernel.scratch)(width, channels, tensors[*output].width));
+            }
+            Work::Argmax { input, kernel, .. } => {
+                let Place {
+                    width, channels, ..
+                } = tensors[*input];
+                scratch.reserve((kernel.scratch)(width, channels, mask_width));
+            }
             _ => {}
         }
     }
@@ -353,16 +368,18 @@ impl Step {
                 input,
                 output,
                 resample,
-                run,
+                kernel,
             } => {
                 let around = Around::new(arena, tensors[*output]);
                 let source = around.source(tensors[*input]);
-                team.rows(around.target, |target, _| run(source, *resample, target));
+                team.rows(around.target, |target, scratch| {
+                    (kernel.run)(source, *resample, target, scratch);
+                });
             }
             Work::Argmax {
                 input,
                 resample,
-                run,
+                kernel,
             } => {
                 let place = tensors[*input];
                 let source = place.source(&arena[place.start..place.end]);
@@ -376,7 +393,7 @@ impl Step {
                     pixel_stride: 1,
                 };
                 team.rows(labels, |target, scratch| {
-                    run(source, *resample, target, scratch)
+                    (kernel.run)(source, *resample, target, scratch);
                 });
             }
         }

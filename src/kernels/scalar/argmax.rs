@@ -1,22 +1,19 @@
 //! The class of every pixel, without the resized picture.
 
 use super::resize::blend;
-use super::steps::{Between, between, nearest};
 use crate::kernels::scratch::Scratch;
+use crate::kernels::steps::{Between, between, nearest};
+use crate::kernels::variants::Resampler;
 use crate::kernels::{Resample, Source, Target};
 
 /// Classes a mask can tell apart.
 const CLASSES: usize = 256;
 
-/// Bytes of scratch for a source of this width: the classes of two rows.
-fn scratch_bytes(width: usize) -> usize {
-    2 * width
-}
-
-/// Grows the memory to what [`argmax`] needs for a source of this width.
-pub fn reserve_argmax(width: usize, scratch: &mut Scratch) {
-    scratch.bytes(scratch_bytes(width));
-}
+/// [`argmax`]; its scratch holds the classes of two rows.
+pub const ARGMAX: Resampler = Resampler {
+    run: argmax,
+    scratch: |width, _, _| 2 * width,
+};
 
 /// The class of every pixel of a mask of the target's size: of the codes
 /// that [`super::resize`] would give the pixel the channel of the largest, the
@@ -28,7 +25,7 @@ pub fn reserve_argmax(width: usize, scratch: &mut Scratch) {
 pub fn argmax(source: Source<'_>, resample: Resample, target: Target<'_>, scratch: &mut Scratch) {
     debug_assert!(target.channels == 1 && target.is_packed());
     debug_assert!(source.channels <= CLASSES);
-    let winners = scratch.bytes(scratch_bytes(source.width));
+    let winners = scratch.bytes(2 * source.width);
     let (upper, lower) = winners.split_at_mut(source.width);
     let mut upper = Row::new(upper);
     let mut lower = Row::new(lower);

@@ -1,11 +1,19 @@
 //! A picture of another size.
 
-use super::steps::{Between, FRACTION_BITS, ONE, between, nearest};
+use crate::kernels::scratch::Scratch;
+use crate::kernels::steps::{Between, FRACTION_BITS, ONE, between, nearest};
+use crate::kernels::variants::Resampler;
 use crate::kernels::{Resample, Source, Target};
+
+/// [`resize`]; it needs no scratch.
+pub const RESIZE: Resampler = Resampler {
+    run: resize,
+    scratch: |_, _, _| 0,
+};
 
 /// A picture of another size, see [`Resample`]. Both pictures have as many channels
 /// and one quantization.
-pub fn resize(source: Source<'_>, resample: Resample, mut target: Target<'_>) {
+pub fn resize(source: Source<'_>, resample: Resample, mut target: Target<'_>, _: &mut Scratch) {
     debug_assert_eq!(source.channels, target.channels);
     let (height, width, range) = (target.height, target.width, target.rows());
     match resample {
@@ -83,7 +91,7 @@ mod tests {
             let mut wanted = out.clone();
             let (height, width) = (out.height, out.width);
             wanted.fill(|y, x, c| testing::resized(&source, resample, (y, x), (height, width), c));
-            resize(source.source(), resample, out.target());
+            resize(source.source(), resample, out.target(), &mut Scratch::default());
             prop_assert_eq!(out, wanted);
         }
 
@@ -93,7 +101,7 @@ mod tests {
         ) {
             let mut out = source.clone();
             out.fill(|_, _, _| 77);
-            resize(source.source(), resample, out.target());
+            resize(source.source(), resample, out.target(), &mut Scratch::default());
             prop_assert_eq!(out, source);
         }
     }

@@ -3,9 +3,9 @@
 use crate::kernels::{Coordinates, NearestRule};
 
 /// Bits of a bilinear position's fraction.
-pub(super) const FRACTION_BITS: u32 = 11;
+pub const FRACTION_BITS: u32 = 11;
 /// Steps from one pixel to the next.
-pub(super) const ONE: u32 = 1 << FRACTION_BITS;
+pub const ONE: u32 = 1 << FRACTION_BITS;
 
 /// Numbers `floor((scale * o + offset) / divisor)` for `o = 0, 1, ..`, each kept
 /// within `0 ..= last`.
@@ -60,7 +60,7 @@ fn ratio(coordinates: Coordinates, n: usize, m: usize) -> (i64, i64, i64) {
 }
 
 /// The input pixel nearest to each of `n` output pixels, without an end.
-pub(super) fn nearest(
+pub fn nearest(
     coordinates: Coordinates,
     rule: NearestRule,
     n: usize,
@@ -85,21 +85,17 @@ pub(super) fn nearest(
 
 /// Two neighbouring input pixels and where an output pixel lies between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Between {
+pub struct Between {
     /// The pixel before.
-    pub(super) before: usize,
+    pub before: usize,
     /// The pixel after; the same one where `fraction` is 0.
-    pub(super) after: usize,
+    pub after: usize,
     /// How far after `before`, in 1/2048: `0 ..= 2047`.
-    pub(super) fraction: u32,
+    pub fraction: u32,
 }
 
 /// Where each of `n` output pixels lies among `m` input pixels, without an end.
-pub(super) fn between(
-    coordinates: Coordinates,
-    n: usize,
-    m: usize,
-) -> impl Iterator<Item = Between> {
+pub fn between(coordinates: Coordinates, n: usize, m: usize) -> impl Iterator<Item = Between> {
     let (scale, offset, divisor) = ratio(coordinates, n, m);
     let one = i64::from(ONE);
     // Rounding to the nearest, ties up: floor(2048 p + 1/2).
