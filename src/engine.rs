@@ -71,7 +71,7 @@ pub trait Segmenter: Send {
         Vec::new()
     }
 
-    /// As [`segment`](Self::segment), and adds to `times` what each operation of
+    /// As [`segment`](Self::segment), and writes to `times` what each operation of
     /// [`kernels`](Self::kernels) took.
     ///
     /// # Errors

@@ -197,7 +197,7 @@ impl Segmenter for ProgramSegmenter {
             let time = times.next();
             move || {
                 if let Some(time) = time {
-                    *time += start.elapsed();
+                    *time = start.elapsed();
                 }
             }
         });

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::taps::{COLUMNS, ROWS, at, inside};
+use super::taps::{COLUMNS, ROWS, at, inside, within};
 use super::{Source, Window};
 
-/// Bytes copied at once where it does no harm to copy more than was asked for.
+/// Bytes copied at once where there is room for more than was asked for.
 const WORD: usize = 16;
 
 /// How rows are laid out: for each tap in the order kernel row, kernel column the
@@ -34,64 +34,99 @@ impl Gather {
         range: Range<usize>,
         rows: &mut [u8],
     ) {
-        let (mut y, mut x) = (range.start / width, range.start % width);
-        for row in 0..range.len() {
-            self.row(source, first, (y, x), &mut rows[row * self.row_stride..]);
-            x += 1;
-            if x == width {
-                (y, x) = (y + 1, 0);
+        let mut rows = rows;
+        let mut rest = range;
+        while !rest.is_empty() {
+            let (y, x) = (rest.start / width, rest.start % width);
+            let len = (width - x).min(rest.len());
+            self.line(source, first, y, x..x + len, rows);
+            rows = rows.get_mut(len * self.row_stride..).unwrap_or_default();
+            rest.start += len;
+        }
+    }
+
+    /// The rows of some pixels of one output row.
+    fn line(
+        &self,
+        source: Source<'_>,
+        first: usize,
+        oy: usize,
+        columns: Range<usize>,
+        rows: &mut [u8],
+    ) {
+        let window = &self.window;
+        let inside_rows = inside(window, ROWS, oy, source.height);
+        let inner = within(window, COLUMNS, source.width);
+        let all_rows = inside_rows.len() == window.kernel[ROWS];
+        for (index, ox) in columns.enumerate() {
+            // With what follows the row: it is written later.
+            let row = &mut rows[index * self.row_stride..];
+            if all_rows && inner.contains(&ox) {
+                self.whole(source, first, (oy, ox), row);
+            } else {
+                self.clipped(source, first, (oy, ox), inside_rows.clone(), row);
             }
         }
     }
 
-    /// One row. `out` holds it and what follows it, which is written later.
+    /// A row whose taps all lie inside.
     #[inline]
-    fn row(&self, source: Source<'_>, first: usize, (oy, ox): (usize, usize), out: &mut [u8]) {
+    fn whole(&self, source: Source<'_>, first: usize, (oy, ox): (usize, usize), out: &mut [u8]) {
+        let Self { window, inputs, .. } = self;
+        let columns = window.kernel[COLUMNS];
+        let (run, runs) = if self.is_joined(source) {
+            (columns * inputs, 1)
+        } else {
+            (*inputs, columns)
+        };
+        let step = window.dilation[COLUMNS] * source.pixel_stride;
+        let row_step = window.dilation[ROWS] * source.width * source.pixel_stride;
+        let (y, x) = (at(window, ROWS, oy, 0), at(window, COLUMNS, ox, 0));
+        let mut line = (y * source.width + x) * source.pixel_stride + first;
+        let mut to = 0;
+        for _ in 0..window.kernel[ROWS] {
+            let mut from = line;
+            for _ in 0..runs {
+                copy(&source.data[from..], &mut out[to..], run);
+                (from, to) = (from + step, to + run);
+            }
+            line += row_step;
+        }
+    }
+
+    /// A row some of whose taps lie outside.
+    fn clipped(
+        &self,
+        source: Source<'_>,
+        first: usize,
+        (oy, ox): (usize, usize),
+        rows: Range<usize>,
+        out: &mut [u8],
+    ) {
         let Self { window, inputs, .. } = self;
         let kernel = window.kernel;
-        let rows = inside(window, ROWS, oy, source.height);
-        let columns = inside(window, COLUMNS, ox, source.width);
-        let all = rows.len() == kernel[ROWS] && columns.len() == kernel[COLUMNS];
-        if !all {
-            out[..kernel[ROWS] * kernel[COLUMNS] * inputs].fill(self.zero);
-        }
-        if columns.is_empty() {
-            return;
-        }
-        // Neighbouring taps whose channels follow each other are one run.
-        let joined = source.pixel_stride == *inputs && window.dilation[COLUMNS] == 1;
+        out[..kernel[ROWS] * kernel[COLUMNS] * inputs].fill(self.zero);
         for ky in rows {
             let line = at(window, ROWS, oy, ky) * source.width;
-            let to = ky * kernel[COLUMNS] * inputs;
-            if joined {
-                let from = (line + at(window, COLUMNS, ox, columns.start)) * inputs;
-                let to = to + columns.start * inputs;
-                copy(
-                    &source.data[from..],
-                    &mut out[to..],
-                    columns.len() * inputs,
-                    all,
-                );
-            } else {
-                for kx in columns.clone() {
-                    let from = (line + at(window, COLUMNS, ox, kx)) * source.pixel_stride + first;
-                    copy(
-                        &source.data[from..],
-                        &mut out[to + kx * inputs..],
-                        *inputs,
-                        all,
-                    );
-                }
+            for kx in inside(window, COLUMNS, ox, source.width) {
+                let from = (line + at(window, COLUMNS, ox, kx)) * source.pixel_stride + first;
+                let to = (ky * kernel[COLUMNS] + kx) * inputs;
+                out[to..][..*inputs].copy_from_slice(&source.data[from..][..*inputs]);
             }
         }
+    }
+
+    /// Whether the channels of neighbouring taps follow each other.
+    fn is_joined(&self, source: Source<'_>) -> bool {
+        source.pixel_stride == self.inputs && self.window.dilation[COLUMNS] == 1
     }
 }
 
-/// Copies `len` bytes, or where `more` may be written and there is room a whole word.
+/// Copies `len` bytes, or where there is room a whole word: what lies after them in `to`
+/// is written later, or means nothing.
 #[inline]
-fn copy(from: &[u8], to: &mut [u8], len: usize, more: bool) {
-    if more
-        && len <= WORD
+fn copy(from: &[u8], to: &mut [u8], len: usize) {
+    if len <= WORD
         && let (Some(from), Some(to)) = (from.first_chunk::<WORD>(), to.first_chunk_mut::<WORD>())
     {
         *to = *from;

@@ -22,6 +22,18 @@ pub fn inside(window: &Window, axis: usize, o: usize, len: usize) -> Range<usize
     first..end
 }
 
+/// The output rows (or columns) all of whose taps lie inside `len` rows (columns).
+pub fn within(window: &Window, axis: usize, len: usize) -> Range<usize> {
+    let reach = (window.kernel[axis] - 1) * window.dilation[axis];
+    let start = window.pad[axis].div_ceil(window.stride[axis]);
+    // The last one's last tap: o * stride - pad + reach <= len - 1.
+    let end = match (len + window.pad[axis]).checked_sub(reach + 1) {
+        Some(most) => most / window.stride[axis] + 1,
+        None => 0,
+    };
+    start..end.max(start)
+}
+
 /// The row (or column) that tap `t` of output row `o` reads; the tap is inside.
 #[inline]
 pub fn at(window: &Window, axis: usize, o: usize, t: usize) -> usize {
@@ -47,6 +59,8 @@ mod tests {
             let wanted: Vec<usize> = (0..kernel).filter(is_inside).collect();
             let listed: Vec<usize> = inside(&window, ROWS, o, len).collect();
             prop_assert_eq!(&listed, &wanted);
+            let all = within(&window, ROWS, len).contains(&o);
+            prop_assert_eq!(all, listed.len() == kernel);
             for t in listed {
                 prop_assert_eq!(at(&window, ROWS, o, t) as i64, position(t));
             }

@@ -178,10 +178,27 @@ pub(super) unsafe fn rows(rows: [*const u8; 3], channels: usize) -> [__m256i; 3]
     }
 }
 
+/// Three rows of 32 codes as four vectors of quads, the fourth byte 0.
+#[inline(always)]
+pub(super) unsafe fn interleaved([a, b, c]: [__m256i; 3]) -> [__m256i; 4] {
+    unsafe {
+        let none = _mm256_setzero_si256();
+        let (ab, c0) = (_mm256_unpacklo_epi8(a, b), _mm256_unpacklo_epi8(c, none));
+        let (ab_high, c0_high) = (_mm256_unpackhi_epi8(a, b), _mm256_unpackhi_epi8(c, none));
+        [
+            _mm256_unpacklo_epi16(ab, c0),
+            _mm256_unpackhi_epi16(ab, c0),
+            _mm256_unpacklo_epi16(ab_high, c0_high),
+            _mm256_unpackhi_epi16(ab_high, c0_high),
+        ]
+    }
+}
+
 impl Isa for Avx2 {
     type Vector = __m256i;
     /// The first two rows in pairs, then the third with zeros.
     type Column = [__m256i; 8];
+    type Half = Self;
     const LANES: usize = 8;
     const PIXELS: [usize; 4] = [6, 6, 0, 0];
     const DEPTH: usize = 2;

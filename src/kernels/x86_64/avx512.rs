@@ -2,6 +2,7 @@
 
 use std::arch::x86_64::*;
 
+use super::avx2;
 use super::conv::{self, Conv, Tile};
 use super::depthwise::{self, Depthwise, Segment};
 use super::epilogue::{Epilogue, Sum};
@@ -166,6 +167,7 @@ unsafe fn finish16(
 impl Isa for Avx512 {
     type Vector = __m512i;
     type Column = [__m512i; 4];
+    type Half = Avx512Half;
     const LANES: usize = 16;
     const PIXELS: [usize; 4] = [12, 12, 8, 6];
     const DEPTH: usize = 4;
@@ -274,6 +276,102 @@ impl Isa for Avx512 {
 
     fn column_weights(weight: impl Fn(usize, usize) -> i8) -> Vec<u8> {
         quads::<16>(weight)
+    }
+}
+
+/// The same instructions on vectors of 256 bits, for few channels of depthwise
+/// convolutions.
+struct Avx512Half;
+
+impl Isa for Avx512Half {
+    type Vector = __m256i;
+    type Column = [__m256i; 4];
+    type Half = Self;
+    const LANES: usize = 8;
+    const PIXELS: [usize; 4] = [6, 6, 0, 0];
+    const DEPTH: usize = 4;
+    const COLUMN_BYTES: usize = 128;
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    unsafe fn tiles(tile: &Tile<'_>, pixels: usize) {
+        unsafe { conv::tiles::<Self>(tile, pixels) }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    unsafe fn segment(segment: &Segment<'_>) {
+        unsafe { depthwise::segment::<Self>(segment) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const u8) -> __m256i {
+        unsafe { _mm256_loadu_si256(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn broadcast(from: *const u8) -> __m256i {
+        unsafe { _mm256_set1_epi32(from.cast::<i32>().read_unaligned()) }
+    }
+
+    #[inline(always)]
+    unsafe fn dot(sum: __m256i, codes: __m256i, weights: __m256i) -> __m256i {
+        unsafe { _mm256_dpbusd_epi32(sum, codes, weights) }
+    }
+
+    #[inline(always)]
+    unsafe fn store<const N: usize>(
+        sums: [__m256i; N],
+        multipliers: *const f32,
+        epilogue: &Epilogue,
+        sum: Option<Sum>,
+        channels: usize,
+        out: *mut u8,
+    ) {
+        unsafe {
+            if N == 4 {
+                let q = |n: usize| {
+                    let multipliers = _mm256_loadu_ps(multipliers.add(n * 8));
+                    let values = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[n]), multipliers);
+                    _mm256_cvtps_epi32(values)
+                };
+                let zero = _mm256_set1_epi16(epilogue.zero_point);
+                let pair = |n| _mm256_adds_epi16(_mm256_packs_epi32(q(n), q(n + 1)), zero);
+                let codes = _mm256_packus_epi16(pair(0), pair(2));
+                finish32(codes, epilogue, sum, channels, out);
+            } else {
+                avx2::store::<N>(sums, multipliers, epilogue, sum, channels, out);
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn column(rows: [*const u8; 3], channels: usize) -> [__m256i; 4] {
+        unsafe {
+            let mask = mask(channels) as u32;
+            let read = |row: *const u8| {
+                if channels == 32 {
+                    _mm256_loadu_si256(row.cast())
+                } else {
+                    _mm256_maskz_loadu_epi8(mask, row.cast())
+                }
+            };
+            avx2::interleaved(rows.map(read))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add_column(
+        sums: [__m256i; 4],
+        column: &[__m256i; 4],
+        weights: *const u8,
+    ) -> [__m256i; 4] {
+        unsafe {
+            let add = |n: usize| Self::dot(sums[n], column[n], Self::load(weights.add(32 * n)));
+            [add(0), add(1), add(2), add(3)]
+        }
+    }
+
+    fn column_weights(weight: impl Fn(usize, usize) -> i8) -> Vec<u8> {
+        quads::<8>(weight)
     }
 }
 

@@ -26,6 +26,7 @@ struct AvxVnni;
 impl Isa for AvxVnni {
     type Vector = __m256i;
     type Column = [__m256i; 4];
+    type Half = Self;
     const LANES: usize = 8;
     const PIXELS: [usize; 4] = [6, 6, 0, 0];
     const DEPTH: usize = 4;
@@ -70,18 +71,7 @@ impl Isa for AvxVnni {
 
     #[inline(always)]
     unsafe fn column(rows: [*const u8; 3], channels: usize) -> [__m256i; 4] {
-        unsafe {
-            let [a, b, c] = avx2::rows(rows, channels);
-            let none = _mm256_setzero_si256();
-            let (ab, c0) = (_mm256_unpacklo_epi8(a, b), _mm256_unpacklo_epi8(c, none));
-            let (ab_high, c0_high) = (_mm256_unpackhi_epi8(a, b), _mm256_unpackhi_epi8(c, none));
-            [
-                _mm256_unpacklo_epi16(ab, c0),
-                _mm256_unpackhi_epi16(ab, c0),
-                _mm256_unpacklo_epi16(ab_high, c0_high),
-                _mm256_unpackhi_epi16(ab_high, c0_high),
-            ]
-        }
+        unsafe { avx2::interleaved(avx2::rows(rows, channels)) }
     }
 
     #[inline(always)]

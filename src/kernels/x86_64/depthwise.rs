@@ -23,22 +23,32 @@ pub(super) struct Depthwise<I> {
     window: Window,
     channels: usize,
     zero: u8,
-    /// For each block of channels: biases, multipliers, then the weights of each
-    /// column of each three rows of the window.
+    blocks: Vec<Block>,
     numbers: AlignedBytes,
-    /// Bytes of a block's.
-    block_bytes: usize,
     epilogue: Epilogue,
     isa: PhantomData<fn() -> I>,
+}
+
+/// Channels that are summed at once.
+struct Block {
+    first: usize,
+    channels: usize,
+    /// Whether they fit the narrower vectors.
+    half: bool,
+    /// Where in `numbers` the biases are, the multipliers, and then the weights of each
+    /// column of each three rows of the window.
+    numbers: usize,
 }
 
 /// Output pixels of one row, for one block of channels.
 pub(super) struct Segment<'a> {
     /// For each row of the window the picture's row, at the block's first channel;
-    /// the row of zeros where it lies outside.
+    /// the one pixel of zeros where it lies outside.
     rows: &'a [*const u8],
+    /// For each row all bits where it is the picture's, none where it is zeros.
+    inside: &'a [usize],
     zeros: *const u8,
-    /// Size of the picture's rows.
+    /// Pixels of the picture's rows, and bytes from one to the next.
     width: usize,
     stride: usize,
     window: Window,
@@ -54,7 +64,55 @@ pub(super) struct Segment<'a> {
 }
 
 /// Most rows of a window; others are left to the scalar kernel.
-const ROWS_MOST: usize = 16;
+const ROWS_MOST: usize = 15;
+
+/// Channels of a block.
+const fn lanes<I: Isa>() -> usize {
+    VECTORS * I::LANES
+}
+
+/// Bytes of a block's numbers.
+fn block_bytes<I: Isa>([rows, columns]: [usize; 2]) -> usize {
+    2 * lanes::<I>() * 4 + rows.div_ceil(HEIGHT) * columns * I::COLUMN_BYTES
+}
+
+/// What the blocks are packed from.
+struct Numbers<'a> {
+    kernel: [usize; 2],
+    weights: &'a [i8],
+    biases: &'a [i32],
+    multipliers: &'a [f32],
+}
+
+impl Numbers<'_> {
+    /// The numbers of the channels from `first` on.
+    fn pack<I: Isa>(&self, first: usize, channels: usize, to: &mut [u8]) {
+        let [rows, columns] = self.kernel;
+        let (biases, rest) = to.split_at_mut(lanes::<I>() * 4);
+        let (multipliers, weights) = rest.split_at_mut(lanes::<I>() * 4);
+        let lines = biases
+            .chunks_exact_mut(4)
+            .zip(multipliers.chunks_exact_mut(4));
+        for (lane, (bias, multiplier)) in lines.enumerate() {
+            let c = channel(VECTORS, I::LANES, lane / I::LANES, lane % I::LANES);
+            if c < channels {
+                bias.copy_from_slice(&self.biases[first + c].to_le_bytes());
+                multiplier.copy_from_slice(&self.multipliers[first + c].to_le_bytes());
+            }
+        }
+        for (tap, to) in weights.chunks_exact_mut(I::COLUMN_BYTES).enumerate() {
+            let (part, column) = (tap / columns, tap % columns);
+            to.copy_from_slice(&I::column_weights(|row, c| {
+                let row = part * HEIGHT + row;
+                if row < rows && c < channels {
+                    self.weights[((first + c) * rows + row) * columns + column]
+                } else {
+                    0
+                }
+            }));
+        }
+    }
+}
 
 impl<I: Isa> Depthwise<I> {
     /// Packs a convolution of as many groups as input and output channels; `None` for
@@ -62,53 +120,53 @@ impl<I: Isa> Depthwise<I> {
     /// 32-bit range.
     pub(super) fn pack(args: &ConvArgs<'_>) -> Option<Box<dyn Convolution>> {
         let channels = args.bias.len();
-        let [rows, columns] = args.window.kernel;
-        if args.groups != channels
-            || args.weights.len() != channels * rows * columns
-            || rows > ROWS_MOST
-        {
+        let kernel @ [rows, columns] = args.window.kernel;
+        let keeps_apart =
+            args.groups == channels && args.weights.len() == channels * rows * columns;
+        if !keeps_apart || rows > ROWS_MOST {
             return None;
         }
         let weights = epilogue::weights(args)?;
-        let biases = epilogue::biases(args, &weights)?;
-        let lanes = VECTORS * I::LANES;
-        let column_bytes = I::COLUMN_BYTES;
-        let block_bytes = 2 * lanes * 4 + rows.div_ceil(HEIGHT) * columns * column_bytes;
-        let mut numbers = AlignedBytes::new(channels.div_ceil(lanes) * block_bytes);
-        for (index, block) in numbers.get_mut().chunks_exact_mut(block_bytes).enumerate() {
-            let first = index * lanes;
-            let count = lanes.min(channels - first);
-            let (to_biases, rest) = block.split_at_mut(lanes * 4);
-            let (to_multipliers, to_weights) = rest.split_at_mut(lanes * 4);
-            for (lane, (bias, multiplier)) in to_biases
-                .chunks_exact_mut(4)
-                .zip(to_multipliers.chunks_exact_mut(4))
-                .enumerate()
-            {
-                let c = channel(VECTORS, I::LANES, lane / I::LANES, lane % I::LANES);
-                if c < count {
-                    bias.copy_from_slice(&biases[first + c].to_le_bytes());
-                    multiplier.copy_from_slice(&args.multipliers[first + c].to_le_bytes());
-                }
-            }
-            for (tap, to) in to_weights.chunks_exact_mut(column_bytes).enumerate() {
-                let (part, column) = (tap / columns, tap % columns);
-                to.copy_from_slice(&I::column_weights(|row, c| {
-                    let row = part * HEIGHT + row;
-                    if row < rows && c < count {
-                        weights[((first + c) * rows + row) * columns + column]
-                    } else {
-                        0
-                    }
-                }));
+        let numbers = Numbers {
+            kernel,
+            biases: &epilogue::biases(args, &weights)?,
+            weights: &weights,
+            multipliers: args.multipliers,
+        };
+        let mut blocks = Vec::new();
+        let mut at = 0;
+        for first in (0..channels).step_by(lanes::<I>()) {
+            let count = lanes::<I>().min(channels - first);
+            let half = count <= lanes::<I::Half>();
+            blocks.push(Block {
+                first,
+                channels: count,
+                half,
+                numbers: at,
+            });
+            at += if half {
+                block_bytes::<I::Half>(kernel)
+            } else {
+                block_bytes::<I>(kernel)
+            };
+        }
+        let mut packed = AlignedBytes::new(at);
+        for block in &blocks {
+            let to = &mut packed.get_mut()[block.numbers..];
+            if block.half {
+                let to = &mut to[..block_bytes::<I::Half>(kernel)];
+                numbers.pack::<I::Half>(block.first, block.channels, to);
+            } else {
+                let to = &mut to[..block_bytes::<I>(kernel)];
+                numbers.pack::<I>(block.first, block.channels, to);
             }
         }
         Some(Box::new(Self {
             window: args.window,
             channels,
             zero: args.input_zero_point,
-            numbers,
-            block_bytes,
+            blocks,
+            numbers: packed,
             epilogue: Epilogue::new(args),
             isa: PhantomData,
         }))
@@ -117,7 +175,7 @@ impl<I: Isa> Depthwise<I> {
 
 impl<I: Isa> Convolution for Depthwise<I> {
     fn reserve(&self, scratch: &mut Scratch) {
-        scratch.bytes(self.channels);
+        scratch.reserve(self.channels);
     }
 
     fn run(
@@ -131,64 +189,76 @@ impl<I: Isa> Convolution for Depthwise<I> {
         if count == 0 {
             return;
         }
+        let end = target.range.end;
         assert_eq!(source.channels, self.channels);
         assert_eq!(target.channels, self.channels);
         assert!(source.data.len() >= (source.pixels() - 1) * source.pixel_stride + self.channels);
         assert!(target.data.len() >= (count - 1) * target.pixel_stride + self.channels);
-        assert!(target.range.end <= target.height * target.width);
+        assert!(end <= target.height * target.width);
         let sum = residual.map(|residual| {
             let other = &residual.source;
             assert_eq!(other.channels, self.channels);
-            assert!(
-                other.data.len() >= (target.range.end - 1) * other.pixel_stride + other.channels
-            );
+            assert!(other.data.len() >= (end - 1) * other.pixel_stride + other.channels);
             Sum::new(residual, target.range.start)
         });
 
         let zeros = scratch.bytes(self.channels);
         zeros.fill(self.zero);
         let out = target.data.as_mut_ptr();
-        let lanes = VECTORS * I::LANES;
         let window = &self.window;
-        let mut rows = [zeros.as_ptr(); ROWS_MOST.next_multiple_of(HEIGHT)];
+        let height = window.kernel[ROWS];
+        let used = height.next_multiple_of(HEIGHT);
+        let mut rows = [zeros.as_ptr(); ROWS_MOST];
+        let mut inside = [0; ROWS_MOST];
         let mut pixel = target.range.start;
-        while pixel < target.range.end {
+        while pixel < end {
             let (y, x) = (pixel / target.width, pixel % target.width);
-            let len = (target.width - x).min(target.range.end - pixel);
+            let len = (target.width - x).min(end - pixel);
             let done = pixel - target.range.start;
-            for first in (0..self.channels).step_by(lanes) {
-                for (ky, row) in rows[..window.kernel[ROWS]].iter_mut().enumerate() {
-                    let y = (y * window.stride[ROWS] + ky * window.dilation[ROWS])
-                        .checked_sub(window.pad[ROWS]);
-                    *row = match y.filter(|&y| y < source.height) {
-                        Some(y) => source.from_pixel(y * source.width)[first..].as_ptr(),
-                        None => zeros[first..].as_ptr(),
-                    };
+            for block in &self.blocks {
+                let zeros = zeros[block.first..].as_ptr();
+                rows.fill(zeros);
+                for ky in 0..height {
+                    let y = y * window.stride[ROWS] + ky * window.dilation[ROWS];
+                    let y = y
+                        .checked_sub(window.pad[ROWS])
+                        .filter(|&y| y < source.height);
+                    inside[ky] = 0;
+                    if let Some(y) = y {
+                        rows[ky] = source.from_pixel(y * source.width)[block.first..].as_ptr();
+                        inside[ky] = usize::MAX;
+                    }
                 }
-                rows[window.kernel[ROWS]..].fill(zeros[first..].as_ptr());
                 let segment = Segment {
-                    rows: &rows[..window.kernel[ROWS].next_multiple_of(HEIGHT)],
-                    zeros: zeros[first..].as_ptr(),
+                    rows: &rows[..used],
+                    inside: &inside[..used],
+                    zeros,
                     width: source.width,
                     stride: source.pixel_stride,
                     window: *window,
-                    channels: lanes.min(self.channels - first),
-                    numbers: self.numbers.get()[first / lanes * self.block_bytes..].as_ptr(),
+                    channels: block.channels,
+                    numbers: self.numbers.get()[block.numbers..].as_ptr(),
                     epilogue: self.epilogue,
                     start: x,
                     len,
                     // SAFETY: pixel and channel lie within the picture, whose size is
                     // the target's.
-                    sum: sum.map(|sum| unsafe { sum.at(done, first) }),
+                    sum: sum.map(|sum| unsafe { sum.at(done, block.first) }),
                     // SAFETY: as above.
-                    out: unsafe { out.add(done * target.pixel_stride + first) },
+                    out: unsafe { out.add(done * target.pixel_stride + block.first) },
                     out_stride: target.pixel_stride,
                 };
                 // SAFETY: a convolution is packed only where the processor has the
                 // instructions. The rows are the picture's, or zeros of as many
                 // channels; numbers were laid out for the block; the target has the
                 // block's channels of each pixel of the segment.
-                unsafe { I::segment(&segment) };
+                unsafe {
+                    if block.half {
+                        I::Half::segment(&segment);
+                    } else {
+                        I::segment(&segment);
+                    }
+                }
             }
             pixel += len;
         }
@@ -230,15 +300,12 @@ impl Segment<'_> {
             return [self.zeros; 3];
         }
         let at = x as usize * self.stride;
+        let first = part * HEIGHT;
         // SAFETY: a row outside the picture is one pixel of zeros, which every column
-        // reads; the others have `width` pixels.
+        // reads; the others have `width` pixels. There are `HEIGHT` rows a part.
         let row = |row: usize| unsafe {
-            let row = self.rows[part * HEIGHT + row];
-            if std::ptr::eq(row, self.zeros) {
-                row
-            } else {
-                row.add(at)
-            }
+            let inside = *self.inside.get_unchecked(first + row);
+            self.rows.get_unchecked(first + row).add(at & inside)
         };
         [row(0), row(1), row(2)]
     }

@@ -17,6 +17,9 @@ pub(super) trait Isa: 'static {
     type Vector: Copy;
     /// The three rows of a column of a window, for four vectors of channels.
     type Column: Copy;
+    /// Instructions on vectors of half the size where the processor has them too, or
+    /// the same ones.
+    type Half: Isa;
     /// 32-bit sums of a vector: 8 or 16.
     const LANES: usize;
     /// Most pixels of a tile whose pixels have 1, 2, 3 or 4 vectors; 0 where tiles of

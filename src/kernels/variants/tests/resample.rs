@@ -24,7 +24,7 @@ fn check(
         let reserved = scratch.reserved();
         let pixels = out.height * out.width;
         let middle = split % (out.height + 1) * out.width;
-        for ranges in [vec![0..pixels], vec![middle..pixels, 0..middle]] {
+        for ranges in [[0..0, 0..pixels], [middle..pixels, 0..middle]] {
             let mut out = out.clone();
             for range in ranges {
                 (variant.kernel.run)(source.source(), resample, out.part(range), &mut scratch);
