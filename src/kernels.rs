@@ -30,9 +30,11 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
 mod aligned;
 pub mod cpu;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod gather;
 pub mod scalar;
 pub mod scratch;
@@ -41,6 +43,8 @@ mod taps;
 #[cfg(test)]
 mod testing;
 pub mod variants;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 

@@ -28,7 +28,7 @@ impl Scratch {
     }
 
     /// Memory for 32-bit numbers, from a cache line on.
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     pub(super) fn words(&mut self, len: usize) -> &mut [i32] {
         bytemuck::cast_slice_mut(self.bytes(len * size_of::<i32>()))
     }

@@ -3,6 +3,8 @@
 //! Every variant gives the bytes that the scalar one gives; the tests run all that
 //! this processor has. A new variant is chosen, tested and benched by being listed.
 
+#[cfg(target_arch = "aarch64")]
+use super::aarch64;
 use super::cpu::{Cpu, Tier};
 use super::scratch::Scratch;
 #[cfg(target_arch = "x86_64")]
@@ -106,6 +108,26 @@ pub static CONV: &[Variant<PackConv>] = &[
     ),
     #[cfg(target_arch = "x86_64")]
     Variant::new("conv-u8s8-avx2-6x16", Tier::Avx2, x86_64::avx2::conv),
+    #[cfg(target_arch = "aarch64")]
+    Variant::new(
+        "depthwise-u8s8-dotprod-16",
+        Tier::Dotprod,
+        aarch64::dotprod::depthwise,
+    ),
+    #[cfg(target_arch = "aarch64")]
+    Variant::new(
+        "conv-u8s8-dotprod-8x8",
+        Tier::Dotprod,
+        aarch64::dotprod::conv,
+    ),
+    #[cfg(target_arch = "aarch64")]
+    Variant::new(
+        "depthwise-u8s8-neon-16",
+        Tier::Neon,
+        aarch64::neon::depthwise,
+    ),
+    #[cfg(target_arch = "aarch64")]
+    Variant::new("conv-u8s8-neon-4x4", Tier::Neon, aarch64::neon::conv),
     Variant::new("conv-u8s8-scalar", Tier::Scalar, scalar::pack),
 ];
 /// The input picture through its tables.
@@ -143,6 +165,8 @@ pub static RESIZE: &[Variant<Resampler>] = &[
         Tier::Avx2,
         x86_64::resample::RESIZE_AVX2,
     ),
+    #[cfg(target_arch = "aarch64")]
+    Variant::new("resize-u8-neon-4", Tier::Neon, aarch64::resample::RESIZE),
     Variant::new("resize-u8-scalar", Tier::Scalar, scalar::RESIZE),
 ];
 /// Classes of a resized picture.
@@ -159,6 +183,8 @@ pub static ARGMAX: &[Variant<Resampler>] = &[
         Tier::Avx2,
         x86_64::resample::ARGMAX_AVX2,
     ),
+    #[cfg(target_arch = "aarch64")]
+    Variant::new("argmax-u8-neon-4", Tier::Neon, aarch64::resample::ARGMAX),
     Variant::new("argmax-u8-scalar", Tier::Scalar, scalar::ARGMAX),
 ];
 

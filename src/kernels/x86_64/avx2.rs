@@ -5,12 +5,13 @@
 
 use std::arch::x86_64::*;
 
-use super::conv::{self, Conv, Tile};
-use super::depthwise::{self, Depthwise, Segment};
-use super::epilogue::{Epilogue, Sum};
-use super::isa::{Isa, channel};
+use super::channel;
+use super::conv::{self, Conv, Gemm, Tile};
 use crate::kernels::ConvArgs;
 use crate::kernels::variants::Convolution;
+use crate::kernels::vector::depthwise::{self, Depthwise, Segment};
+use crate::kernels::vector::epilogue::{Epilogue, Sum};
+use crate::kernels::vector::isa::{Isa, VECTORS};
 
 /// Packs a convolution.
 pub(in crate::kernels) fn conv(args: &ConvArgs<'_>) -> Option<Box<dyn Convolution>> {
@@ -199,34 +200,23 @@ impl Isa for Avx2 {
     /// The first two rows in pairs, then the third with zeros.
     type Column = [__m256i; 8];
     type Half = Self;
+    type Weights = [__m256i; 8];
     const LANES: usize = 8;
-    const PIXELS: [usize; 4] = [6, 6, 0, 0];
-    const DEPTH: usize = 2;
+    const CODE_OFFSET: i32 = 0;
     const COLUMN_BYTES: usize = 256;
-
-    #[target_feature(enable = "avx2")]
-    unsafe fn tiles(tile: &Tile<'_>, pixels: usize) {
-        unsafe { conv::tiles::<Self>(tile, pixels) }
-    }
 
     #[target_feature(enable = "avx2")]
     unsafe fn segment(segment: &Segment<'_>) {
         unsafe { depthwise::segment::<Self>(segment) }
     }
 
+    fn channel(vectors: usize, vector: usize, lane: usize) -> usize {
+        channel(vectors, 8, vector, lane)
+    }
+
     #[inline(always)]
     unsafe fn load(from: *const u8) -> __m256i {
         unsafe { _mm256_loadu_si256(from.cast()) }
-    }
-
-    #[inline(always)]
-    unsafe fn broadcast(from: *const u8) -> __m256i {
-        unsafe { _mm256_set1_epi32(from.cast::<i32>().read_unaligned()) }
-    }
-
-    #[inline(always)]
-    unsafe fn dot(sum: __m256i, codes: __m256i, weights: __m256i) -> __m256i {
-        unsafe { _mm256_add_epi32(sum, _mm256_madd_epi16(codes, weights)) }
     }
 
     #[inline(always)]
@@ -262,18 +252,25 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn add_column(
-        sums: [__m256i; 4],
-        column: &[__m256i; 8],
-        weights: *const u8,
-    ) -> [__m256i; 4] {
+    unsafe fn load_weights(from: *const u8) -> [__m256i; 8] {
+        std::array::from_fn(|n| unsafe { Self::load(from.add(32 * n)) })
+    }
+
+    #[inline(always)]
+    unsafe fn add_columns<const N: usize>(
+        mut sums: [__m256i; VECTORS],
+        columns: [&[__m256i; 8]; N],
+        weights: [&[__m256i; 8]; N],
+    ) -> [__m256i; VECTORS] {
         unsafe {
-            let add = |n: usize| {
-                let sum = Self::dot(sums[n], column[n], Self::load(weights.add(32 * n)));
-                Self::dot(sum, column[4 + n], Self::load(weights.add(32 * (4 + n))))
-            };
-            [add(0), add(1), add(2), add(3)]
+            for (column, weights) in columns.into_iter().zip(weights) {
+                for n in 0..VECTORS {
+                    sums[n] = Self::dot(sums[n], column[n], weights[n]);
+                    sums[n] = Self::dot(sums[n], column[VECTORS + n], weights[VECTORS + n]);
+                }
+            }
         }
+        sums
     }
 
     fn column_weights(weight: impl Fn(usize, usize) -> i8) -> Vec<u8> {
@@ -285,5 +282,25 @@ impl Isa for Avx2 {
             .flatten()
             .flat_map(|weight| i16::from(weight).to_le_bytes())
             .collect()
+    }
+}
+
+impl Gemm for Avx2 {
+    const PIXELS: [usize; 4] = [6, 6, 0, 0];
+    const DEPTH: usize = 2;
+
+    #[target_feature(enable = "avx2")]
+    unsafe fn tiles(tile: &Tile<'_>, pixels: usize) {
+        unsafe { conv::tiles::<Self>(tile, pixels) }
+    }
+
+    #[inline(always)]
+    unsafe fn broadcast(from: *const u8) -> __m256i {
+        unsafe { _mm256_set1_epi32(from.cast::<i32>().read_unaligned()) }
+    }
+
+    #[inline(always)]
+    unsafe fn dot(sum: __m256i, codes: __m256i, weights: __m256i) -> __m256i {
+        unsafe { _mm256_add_epi32(sum, _mm256_madd_epi16(codes, weights)) }
     }
 }

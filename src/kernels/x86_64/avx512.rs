@@ -3,12 +3,13 @@
 use std::arch::x86_64::*;
 
 use super::avx2;
-use super::conv::{self, Conv, Tile};
-use super::depthwise::{self, Depthwise, Segment};
-use super::epilogue::{Epilogue, Sum};
-use super::isa::{Isa, channel};
+use super::channel;
+use super::conv::{self, Conv, Gemm, Tile};
 use crate::kernels::ConvArgs;
 use crate::kernels::variants::Convolution;
+use crate::kernels::vector::depthwise::{self, Depthwise, Segment};
+use crate::kernels::vector::epilogue::{Epilogue, Sum};
+use crate::kernels::vector::isa::{Isa, VECTORS};
 
 /// Packs a convolution.
 pub(in crate::kernels) fn conv(args: &ConvArgs<'_>) -> Option<Box<dyn Convolution>> {
@@ -168,34 +169,23 @@ impl Isa for Avx512 {
     type Vector = __m512i;
     type Column = [__m512i; 4];
     type Half = Avx512Half;
+    type Weights = [__m512i; 4];
     const LANES: usize = 16;
-    const PIXELS: [usize; 4] = [12, 12, 8, 6];
-    const DEPTH: usize = 4;
+    const CODE_OFFSET: i32 = 0;
     const COLUMN_BYTES: usize = 256;
-
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    unsafe fn tiles(tile: &Tile<'_>, pixels: usize) {
-        unsafe { conv::tiles::<Self>(tile, pixels) }
-    }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     unsafe fn segment(segment: &Segment<'_>) {
         unsafe { depthwise::segment::<Self>(segment) }
     }
 
+    fn channel(vectors: usize, vector: usize, lane: usize) -> usize {
+        channel(vectors, 16, vector, lane)
+    }
+
     #[inline(always)]
     unsafe fn load(from: *const u8) -> __m512i {
         unsafe { _mm512_loadu_si512(from.cast()) }
-    }
-
-    #[inline(always)]
-    unsafe fn broadcast(from: *const u8) -> __m512i {
-        unsafe { _mm512_set1_epi32(from.cast::<i32>().read_unaligned()) }
-    }
-
-    #[inline(always)]
-    unsafe fn dot(sum: __m512i, codes: __m512i, weights: __m512i) -> __m512i {
-        unsafe { _mm512_dpbusd_epi32(sum, codes, weights) }
     }
 
     #[inline(always)]
@@ -263,19 +253,48 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn add_column(
-        sums: [__m512i; 4],
-        column: &[__m512i; 4],
-        weights: *const u8,
-    ) -> [__m512i; 4] {
+    unsafe fn load_weights(from: *const u8) -> [__m512i; 4] {
+        std::array::from_fn(|n| unsafe { Self::load(from.add(64 * n)) })
+    }
+
+    #[inline(always)]
+    unsafe fn add_columns<const N: usize>(
+        mut sums: [__m512i; VECTORS],
+        columns: [&[__m512i; 4]; N],
+        weights: [&[__m512i; 4]; N],
+    ) -> [__m512i; VECTORS] {
         unsafe {
-            let add = |n: usize| Self::dot(sums[n], column[n], Self::load(weights.add(64 * n)));
-            [add(0), add(1), add(2), add(3)]
+            for (column, weights) in columns.into_iter().zip(weights) {
+                for n in 0..VECTORS {
+                    sums[n] = Self::dot(sums[n], column[n], weights[n]);
+                }
+            }
         }
+        sums
     }
 
     fn column_weights(weight: impl Fn(usize, usize) -> i8) -> Vec<u8> {
         quads::<16>(weight)
+    }
+}
+
+impl Gemm for Avx512 {
+    const PIXELS: [usize; 4] = [12, 12, 8, 6];
+    const DEPTH: usize = 4;
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    unsafe fn tiles(tile: &Tile<'_>, pixels: usize) {
+        unsafe { conv::tiles::<Self>(tile, pixels) }
+    }
+
+    #[inline(always)]
+    unsafe fn broadcast(from: *const u8) -> __m512i {
+        unsafe { _mm512_set1_epi32(from.cast::<i32>().read_unaligned()) }
+    }
+
+    #[inline(always)]
+    unsafe fn dot(sum: __m512i, codes: __m512i, weights: __m512i) -> __m512i {
+        unsafe { _mm512_dpbusd_epi32(sum, codes, weights) }
     }
 }
 
@@ -287,34 +306,23 @@ impl Isa for Avx512Half {
     type Vector = __m256i;
     type Column = [__m256i; 4];
     type Half = Self;
+    type Weights = [__m256i; 4];
     const LANES: usize = 8;
-    const PIXELS: [usize; 4] = [6, 6, 0, 0];
-    const DEPTH: usize = 4;
+    const CODE_OFFSET: i32 = 0;
     const COLUMN_BYTES: usize = 128;
-
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    unsafe fn tiles(tile: &Tile<'_>, pixels: usize) {
-        unsafe { conv::tiles::<Self>(tile, pixels) }
-    }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     unsafe fn segment(segment: &Segment<'_>) {
         unsafe { depthwise::segment::<Self>(segment) }
     }
 
+    fn channel(vectors: usize, vector: usize, lane: usize) -> usize {
+        channel(vectors, 8, vector, lane)
+    }
+
     #[inline(always)]
     unsafe fn load(from: *const u8) -> __m256i {
         unsafe { _mm256_loadu_si256(from.cast()) }
-    }
-
-    #[inline(always)]
-    unsafe fn broadcast(from: *const u8) -> __m256i {
-        unsafe { _mm256_set1_epi32(from.cast::<i32>().read_unaligned()) }
-    }
-
-    #[inline(always)]
-    unsafe fn dot(sum: __m256i, codes: __m256i, weights: __m256i) -> __m256i {
-        unsafe { _mm256_dpbusd_epi32(sum, codes, weights) }
     }
 
     #[inline(always)]
@@ -359,19 +367,48 @@ impl Isa for Avx512Half {
     }
 
     #[inline(always)]
-    unsafe fn add_column(
-        sums: [__m256i; 4],
-        column: &[__m256i; 4],
-        weights: *const u8,
-    ) -> [__m256i; 4] {
+    unsafe fn load_weights(from: *const u8) -> [__m256i; 4] {
+        std::array::from_fn(|n| unsafe { Self::load(from.add(32 * n)) })
+    }
+
+    #[inline(always)]
+    unsafe fn add_columns<const N: usize>(
+        mut sums: [__m256i; VECTORS],
+        columns: [&[__m256i; 4]; N],
+        weights: [&[__m256i; 4]; N],
+    ) -> [__m256i; VECTORS] {
         unsafe {
-            let add = |n: usize| Self::dot(sums[n], column[n], Self::load(weights.add(32 * n)));
-            [add(0), add(1), add(2), add(3)]
+            for (column, weights) in columns.into_iter().zip(weights) {
+                for n in 0..VECTORS {
+                    sums[n] = Self::dot(sums[n], column[n], weights[n]);
+                }
+            }
         }
+        sums
     }
 
     fn column_weights(weight: impl Fn(usize, usize) -> i8) -> Vec<u8> {
         quads::<8>(weight)
+    }
+}
+
+impl Gemm for Avx512Half {
+    const PIXELS: [usize; 4] = [6, 6, 0, 0];
+    const DEPTH: usize = 4;
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    unsafe fn tiles(tile: &Tile<'_>, pixels: usize) {
+        unsafe { conv::tiles::<Self>(tile, pixels) }
+    }
+
+    #[inline(always)]
+    unsafe fn broadcast(from: *const u8) -> __m256i {
+        unsafe { _mm256_set1_epi32(from.cast::<i32>().read_unaligned()) }
+    }
+
+    #[inline(always)]
+    unsafe fn dot(sum: __m256i, codes: __m256i, weights: __m256i) -> __m256i {
+        unsafe { _mm256_dpbusd_epi32(sum, codes, weights) }
     }
 }
 

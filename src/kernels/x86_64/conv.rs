@@ -7,11 +7,11 @@
 
 use std::marker::PhantomData;
 
-use super::epilogue::{self, Epilogue, Sum};
-use super::isa::{Isa, channel};
 use crate::kernels::gather::Gather;
 use crate::kernels::scratch::Scratch;
 use crate::kernels::variants::Convolution;
+use crate::kernels::vector::epilogue::{self, Epilogue, Sum};
+use crate::kernels::vector::isa::Isa;
 use crate::kernels::{AlignedBytes, ConvArgs, Residual, Source, Target};
 
 /// Bytes of codes that are multiplied with all weights before the next ones: they
@@ -19,6 +19,27 @@ use crate::kernels::{AlignedBytes, ConvArgs, Residual, Source, Target};
 const CHUNK_BYTES: usize = 16 * 1024;
 /// Most bytes of a tile's weights that pass through the first cache at once.
 const WEIGHT_BYTES: usize = 32 * 1024;
+
+/// Instructions that multiply and add.
+///
+/// # Safety
+/// As [`Isa`].
+pub(super) trait Gemm: Isa {
+    /// Most pixels of a tile whose pixels have 1, 2, 3 or 4 vectors; 0 where tiles of
+    /// so many are not made.
+    const PIXELS: [usize; 4];
+    /// Products that one lane sums in [`dot`](Self::dot): of 4 bytes, or 2 16-bit
+    /// numbers.
+    const DEPTH: usize;
+
+    /// The loop [`tiles`], compiled for these instructions.
+    unsafe fn tiles(tile: &Tile<'_>, pixels: usize);
+    /// The same four bytes in every lane.
+    unsafe fn broadcast(from: *const u8) -> Self::Vector;
+    /// In every lane `sum + Σ code * weight` over the `DEPTH` codes and weights of the
+    /// lane.
+    unsafe fn dot(sum: Self::Vector, codes: Self::Vector, weights: Self::Vector) -> Self::Vector;
+}
 
 /// A convolution packed for a set of instructions.
 pub(super) struct Conv<I> {
@@ -72,12 +93,12 @@ fn parts(count: usize, most: usize) -> impl Iterator<Item = usize> {
     (0..parts).map(move |part| count / parts + usize::from(part < count % parts))
 }
 
-impl<I: Isa> Conv<I> {
+impl<I: Gemm> Conv<I> {
     /// Packs a convolution; `None` where a weight does not fit a byte or a value may
     /// leave the 32-bit range.
     pub(super) fn pack(args: &ConvArgs<'_>) -> Option<Box<dyn Convolution>> {
         let weights = epilogue::weights(args)?;
-        let biases = epilogue::biases(args, &weights)?;
+        let biases = epilogue::biases(args, &weights, I::CODE_OFFSET)?;
         let window = args.window;
         let outputs = args.bias.len();
         let group_outputs = outputs / args.groups;
@@ -137,7 +158,7 @@ impl<I: Isa> Conv<I> {
                 }
             };
             let lanes = (0..block.vectors).flat_map(|v| (0..I::LANES).map(move |lane| (v, lane)));
-            let channels = lanes.map(|(v, lane)| channel(block.vectors, I::LANES, v, lane));
+            let channels = lanes.map(|(v, lane)| I::channel(block.vectors, v, lane));
             let lines = conv.weights.get_mut()[block.weights..].chunks_exact_mut(4);
             let places = (0..steps).flat_map(|step| channels.clone().map(move |o| (step, o)));
             for (line, (step, o)) in lines.zip(places) {
@@ -178,7 +199,7 @@ impl<I: Isa> Conv<I> {
     }
 }
 
-impl<I: Isa> Convolution for Conv<I> {
+impl<I: Gemm> Convolution for Conv<I> {
     fn reserve(&self, scratch: &mut Scratch) {
         let (gathered, widened) = self.scratch();
         scratch.bytes(gathered + widened);
@@ -281,7 +302,7 @@ fn widen(from: &[u8], to: &mut [u8]) {
 /// The processor has the instructions; the tile's pointers are good for so many
 /// pixels.
 #[inline(always)]
-pub(super) unsafe fn tiles<I: Isa>(tile: &Tile<'_>, pixels: usize) {
+pub(super) unsafe fn tiles<I: Gemm>(tile: &Tile<'_>, pixels: usize) {
     // SAFETY: the caller promises it.
     unsafe {
         match tile.vectors {
@@ -296,7 +317,7 @@ pub(super) unsafe fn tiles<I: Isa>(tile: &Tile<'_>, pixels: usize) {
 /// # Safety
 /// As [`tiles`].
 #[inline(always)]
-unsafe fn rows<I: Isa, const N: usize>(tile: &Tile<'_>, pixels: usize) {
+unsafe fn rows<I: Gemm, const N: usize>(tile: &Tile<'_>, pixels: usize) {
     macro_rules! of_height {
         ($height:expr, $at:expr; $($m:literal)*) => {
             match $height {
@@ -321,7 +342,7 @@ unsafe fn rows<I: Isa, const N: usize>(tile: &Tile<'_>, pixels: usize) {
 /// # Safety
 /// As [`tiles`].
 #[inline(always)]
-unsafe fn product<I: Isa, const M: usize, const N: usize>(tile: &Tile<'_>, at: usize) {
+unsafe fn product<I: Gemm, const M: usize, const N: usize>(tile: &Tile<'_>, at: usize) {
     let vector = I::LANES * 4;
     let numbers = tile.numbers.as_ptr();
     let mut weights = tile.weights.as_ptr();

@@ -1,37 +1,8 @@
-//! Vectors of 32-bit integers.
+//! Vectors of 32-bit integers with AVX2 and AVX-512.
 
 use std::arch::x86_64::*;
 
-/// Vectors of [`LANES`](Self::LANES) 32-bit integers.
-///
-/// # Safety
-/// Every function needs a processor that has the instructions, and pointers to as
-/// many elements as it reads or writes.
-pub(super) trait Words: 'static {
-    /// A vector.
-    type Vector: Copy;
-    /// Its elements.
-    const LANES: usize;
-
-    unsafe fn splat(value: i32) -> Self::Vector;
-    unsafe fn load(from: *const i32) -> Self::Vector;
-    unsafe fn store(value: Self::Vector, to: *mut i32);
-    /// Bytes, widened.
-    unsafe fn load_bytes(from: *const u8) -> Self::Vector;
-    /// Elements of 0 to 255 as bytes.
-    unsafe fn store_bytes(value: Self::Vector, to: *mut u8);
-    unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    unsafe fn sub(a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    unsafe fn mul(a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    unsafe fn and(a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    unsafe fn or(a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    unsafe fn max(a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    unsafe fn shift_left<const BITS: u32>(value: Self::Vector) -> Self::Vector;
-    /// Zeros come in.
-    unsafe fn shift_right<const BITS: u32>(value: Self::Vector) -> Self::Vector;
-    /// Element `indices[i]` of `value` in place `i`.
-    unsafe fn permute(value: Self::Vector, indices: Self::Vector) -> Self::Vector;
-}
+use crate::kernels::vector::words::Words;
 
 /// AVX2.
 pub(super) struct Words8;

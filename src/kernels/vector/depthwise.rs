@@ -7,7 +7,7 @@
 use std::marker::PhantomData;
 
 use super::epilogue::{self, Epilogue, Sum};
-use super::isa::{Isa, channel};
+use super::isa::{Isa, VECTORS};
 use crate::kernels::scratch::Scratch;
 use crate::kernels::taps::{COLUMNS, ROWS};
 use crate::kernels::variants::Convolution;
@@ -15,11 +15,9 @@ use crate::kernels::{AlignedBytes, ConvArgs, Residual, Source, Target, Window};
 
 /// Rows of a column.
 const HEIGHT: usize = 3;
-/// Vectors of channels that are summed at once.
-const VECTORS: usize = 4;
 
 /// A convolution packed for a set of instructions.
-pub(super) struct Depthwise<I> {
+pub struct Depthwise<I> {
     window: Window,
     channels: usize,
     zero: u8,
@@ -41,7 +39,7 @@ struct Block {
 }
 
 /// Output pixels of one row, for one block of channels.
-pub(super) struct Segment<'a> {
+pub struct Segment<'a> {
     /// For each row of the window the picture's row, at the block's first channel;
     /// the one pixel of zeros where it lies outside.
     rows: &'a [*const u8],
@@ -94,7 +92,7 @@ impl Numbers<'_> {
             .chunks_exact_mut(4)
             .zip(multipliers.chunks_exact_mut(4));
         for (lane, (bias, multiplier)) in lines.enumerate() {
-            let c = channel(VECTORS, I::LANES, lane / I::LANES, lane % I::LANES);
+            let c = I::channel(VECTORS, lane / I::LANES, lane % I::LANES);
             if c < channels {
                 bias.copy_from_slice(&self.biases[first + c].to_le_bytes());
                 multiplier.copy_from_slice(&self.multipliers[first + c].to_le_bytes());
@@ -118,7 +116,7 @@ impl<I: Isa> Depthwise<I> {
     /// Packs a convolution of as many groups as input and output channels; `None` for
     /// any other, and where a weight does not fit a byte or a value may leave the
     /// 32-bit range.
-    pub(super) fn pack(args: &ConvArgs<'_>) -> Option<Box<dyn Convolution>> {
+    pub fn pack(args: &ConvArgs<'_>) -> Option<Box<dyn Convolution>> {
         let channels = args.bias.len();
         let kernel @ [rows, columns] = args.window.kernel;
         let keeps_apart =
@@ -129,7 +127,7 @@ impl<I: Isa> Depthwise<I> {
         let weights = epilogue::weights(args)?;
         let numbers = Numbers {
             kernel,
-            biases: &epilogue::biases(args, &weights)?,
+            biases: &epilogue::biases(args, &weights, I::CODE_OFFSET)?,
             weights: &weights,
             multipliers: args.multipliers,
         };
@@ -270,7 +268,7 @@ impl<I: Isa> Convolution for Depthwise<I> {
 /// # Safety
 /// The processor has the instructions and the segment's pointers are good.
 #[inline(always)]
-pub(super) unsafe fn segment<I: Isa>(segment: &Segment<'_>) {
+pub unsafe fn segment<I: Isa>(segment: &Segment<'_>) {
     let Window {
         kernel,
         stride,
@@ -347,14 +345,27 @@ unsafe fn store<I: Isa>(segment: &Segment<'_>, sums: [I::Vector; VECTORS], index
     }
 }
 
+/// Weights of a window's three columns.
+#[inline(always)]
+unsafe fn weights<I: Isa>(segment: &Segment<'_>) -> [I::Weights; 3] {
+    // SAFETY: they follow the biases and the multipliers.
+    unsafe {
+        let first = segment.numbers.add(2 * VECTORS * I::LANES * 4);
+        [
+            I::load_weights(first),
+            I::load_weights(first.add(I::COLUMN_BYTES)),
+            I::load_weights(first.add(2 * I::COLUMN_BYTES)),
+        ]
+    }
+}
+
 /// Windows of three columns a `dilation` apart, at every pixel.
 #[inline(always)]
 unsafe fn sliding<I: Isa>(segment: &Segment<'_>, dilation: usize) {
     let step = dilation as isize;
     // SAFETY: `segment`'s caller promises good pointers.
     unsafe {
-        let weights = segment.numbers.add(2 * VECTORS * I::LANES * 4);
-        let bytes = I::COLUMN_BYTES;
+        let [u, v, w] = weights::<I>(segment);
         let biases = biases::<I>(segment);
         let read = |x: isize| I::column(segment.column(0, x), segment.channels);
         for phase in 0..dilation.min(segment.len) {
@@ -363,9 +374,7 @@ unsafe fn sliding<I: Isa>(segment: &Segment<'_>, dilation: usize) {
             let mut x = first + 2 * step;
             for index in (phase..segment.len).step_by(dilation) {
                 let c = read(x);
-                let sums = I::add_column(biases, &a, weights);
-                let sums = I::add_column(sums, &b, weights.add(bytes));
-                let sums = I::add_column(sums, &c, weights.add(2 * bytes));
+                let sums = I::add_columns(biases, [&a, &b, &c], [&u, &v, &w]);
                 store::<I>(segment, sums, index);
                 (a, b) = (b, c);
                 x += step;
@@ -379,8 +388,7 @@ unsafe fn sliding<I: Isa>(segment: &Segment<'_>, dilation: usize) {
 unsafe fn striding<I: Isa>(segment: &Segment<'_>) {
     // SAFETY: `segment`'s caller promises good pointers.
     unsafe {
-        let weights = segment.numbers.add(2 * VECTORS * I::LANES * 4);
-        let bytes = I::COLUMN_BYTES;
+        let [u, v, w] = weights::<I>(segment);
         let biases = biases::<I>(segment);
         let read = |x: isize| I::column(segment.column(0, x), segment.channels);
         let mut x = segment.first_column(0);
@@ -388,9 +396,7 @@ unsafe fn striding<I: Isa>(segment: &Segment<'_>) {
         for index in 0..segment.len {
             let b = read(x + 1);
             let c = read(x + 2);
-            let sums = I::add_column(biases, &a, weights);
-            let sums = I::add_column(sums, &b, weights.add(bytes));
-            let sums = I::add_column(sums, &c, weights.add(2 * bytes));
+            let sums = I::add_columns(biases, [&a, &b, &c], [&u, &v, &w]);
             store::<I>(segment, sums, index);
             a = c;
             x += 2;
@@ -412,7 +418,7 @@ unsafe fn each<I: Isa>(segment: &Segment<'_>) {
                 for kx in 0..segment.window.kernel[COLUMNS] {
                     let x = first + (kx * segment.window.dilation[COLUMNS]) as isize;
                     let column = I::column(segment.column(part, x), segment.channels);
-                    sums = I::add_column(sums, &column, weights);
+                    sums = I::add_columns(sums, [&column], [&I::load_weights(weights)]);
                     weights = weights.add(I::COLUMN_BYTES);
                 }
             }

@@ -3,7 +3,7 @@
 use crate::kernels::{AddArgs, ConvArgs, Residual};
 
 /// Effective weights as bytes: `w - zero point`; `None` where one does not fit.
-pub(super) fn weights(args: &ConvArgs<'_>) -> Option<Vec<i8>> {
+pub fn weights(args: &ConvArgs<'_>) -> Option<Vec<i8>> {
     let outputs = args.bias.len();
     let length = args.weights.len() / outputs;
     let weight = |(index, &weight): (usize, &i8)| {
@@ -13,15 +13,17 @@ pub(super) fn weights(args: &ConvArgs<'_>) -> Option<Vec<i8>> {
     args.weights.iter().enumerate().map(weight).collect()
 }
 
-/// Biases less `input zero point * Σ weights`, where all accumulators and their
-/// products with the multipliers stay within the 32-bit range.
-pub(super) fn biases(args: &ConvArgs<'_>, weights: &[i8]) -> Option<Vec<i32>> {
+/// Biases for sums of codes less `offset`, not less their zero point: less
+/// `(input zero point - offset) * Σ weights`. `None` where an accumulator or its product
+/// with the multiplier may leave the 32-bit range.
+pub fn biases(args: &ConvArgs<'_>, weights: &[i8], offset: i32) -> Option<Vec<i32>> {
+    let zero = i64::from(args.input_zero_point) - i64::from(offset);
     let length = weights.len() / args.bias.len();
     let numbers = args.bias.iter().zip(args.multipliers);
     let bias = |((&bias, &multiplier), weights): ((&i32, &f32), &[i8])| {
         let sum: i64 = weights.iter().map(|&w| i64::from(w)).sum();
         let most: i64 = weights.iter().map(|&w| i64::from(w).abs() * 255).sum();
-        let bias = i64::from(bias) - i64::from(args.input_zero_point) * sum;
+        let bias = i64::from(bias) - zero * sum;
         let bound = bias.abs() + most;
         let limit = f64::from(1u32 << 30);
         let small = (bound as f64) < limit && bound as f64 * f64::from(multiplier.abs()) < limit;
@@ -35,7 +37,7 @@ pub(super) fn biases(args: &ConvArgs<'_>, weights: &[i8]) -> Option<Vec<i32>> {
 
 /// The way from accumulators to codes, but for the multipliers.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Epilogue {
+pub struct Epilogue {
     /// The code for 0.
     pub zero_point: i16,
     /// Codes are kept within.
@@ -43,7 +45,7 @@ pub(super) struct Epilogue {
 }
 
 impl Epilogue {
-    pub(super) fn new(args: &ConvArgs<'_>) -> Self {
+    pub fn new(args: &ConvArgs<'_>) -> Self {
         Self {
             zero_point: i16::from(args.output_zero_point),
             clamp: args.clamp,
@@ -53,21 +55,24 @@ impl Epilogue {
 
 /// A picture to add to the codes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sum {
+pub struct Sum {
     /// The other summand's code of the first channel of the first pixel of the target.
     pub data: *const u8,
     /// Its bytes from one pixel to the next.
     pub stride: usize,
+    /// Scale of the convolution's codes / the sum's.
     pub a_scale: f32,
+    /// The other summand's scale / the sum's.
     pub b_scale: f32,
     /// `output zero point - (zero point a * scale a + zero point b * scale b)`.
     pub offset: f32,
+    /// Codes of the sum are kept within.
     pub clamp: [u8; 2],
 }
 
 impl Sum {
     /// `first` is the first pixel of the target.
-    pub(super) fn new(residual: &Residual<'_>, first: usize) -> Self {
+    pub fn new(residual: &Residual<'_>, first: usize) -> Self {
         let AddArgs {
             a_zero_point,
             b_zero_point,
@@ -91,7 +96,7 @@ impl Sum {
     ///
     /// # Safety
     /// Both lie within the picture.
-    pub(super) unsafe fn at(&self, pixel: usize, channel: usize) -> Self {
+    pub unsafe fn at(&self, pixel: usize, channel: usize) -> Self {
         Self {
             // SAFETY: the caller promises it.
             data: unsafe { self.data.add(pixel * self.stride + channel) },

@@ -1,0 +1,14 @@
+//! Kernels for 64-bit Arm.
+//!
+//! The instructions multiply signed bytes, so codes are taken less 128 (one bit flipped)
+//! when they are laid out for a product; the difference, `128 * Σ weights`, is part of
+//! the bias. The loops of [`vector`](super::vector) and of [`conv`] are compiled with the
+//! instructions of each set by the module that is named after it.
+#![allow(unsafe_code)]
+
+mod codes;
+mod conv;
+pub(super) mod dotprod;
+pub(super) mod neon;
+pub(super) mod resample;
+mod words;

@@ -1,0 +1,153 @@
+//! From sums to codes, and codes to signed bytes.
+
+use std::arch::aarch64::*;
+
+use crate::kernels::vector::epilogue::{Epilogue, Sum};
+
+/// Reads the first `count` of 16 bytes, zeros for the rest.
+#[inline(always)]
+pub(super) unsafe fn read16(from: *const u8, count: usize) -> uint8x16_t {
+    unsafe {
+        if count >= 16 {
+            return vld1q_u8(from);
+        }
+        if count == 8 {
+            return vcombine_u8(vld1_u8(from), vdup_n_u8(0));
+        }
+        let mut bytes = [0u8; 16];
+        std::ptr::copy_nonoverlapping(from, bytes.as_mut_ptr(), count);
+        vld1q_u8(bytes.as_ptr())
+    }
+}
+
+/// Codes less 128.
+#[inline(always)]
+pub(super) unsafe fn signed(codes: uint8x16_t) -> int8x16_t {
+    unsafe { vreinterpretq_s8_u8(veorq_u8(codes, vdupq_n_u8(0x80))) }
+}
+
+/// An epilogue's numbers in registers.
+#[derive(Clone, Copy)]
+pub(super) struct Finish {
+    zero: int16x8_t,
+    low: uint8x16_t,
+    high: uint8x16_t,
+}
+
+impl Finish {
+    #[inline(always)]
+    pub(super) unsafe fn new(epilogue: &Epilogue) -> Self {
+        let [low, high] = epilogue.clamp;
+        unsafe {
+            Self {
+                zero: vdupq_n_s16(epilogue.zero_point),
+                low: vdupq_n_u8(low),
+                high: vdupq_n_u8(high),
+            }
+        }
+    }
+
+    /// Eight sums to 16-bit numbers that narrow to codes with saturation.
+    #[inline(always)]
+    unsafe fn words(self, sums: [int32x4_t; 2], multipliers: [float32x4_t; 2]) -> int16x8_t {
+        unsafe {
+            let rounded =
+                |n: usize| vcvtnq_s32_f32(vmulq_f32(vcvtq_f32_s32(sums[n]), multipliers[n]));
+            vqaddq_s16(
+                vqmovn_high_s32(vqmovn_s32(rounded(0)), rounded(1)),
+                self.zero,
+            )
+        }
+    }
+
+    /// Eight codes.
+    #[inline(always)]
+    pub(super) unsafe fn eight(
+        self,
+        sums: [int32x4_t; 2],
+        multipliers: [float32x4_t; 2],
+    ) -> uint8x8_t {
+        unsafe {
+            let codes = vqmovun_s16(self.words(sums, multipliers));
+            vmin_u8(
+                vmax_u8(codes, vget_low_u8(self.low)),
+                vget_low_u8(self.high),
+            )
+        }
+    }
+
+    /// Sixteen codes.
+    #[inline(always)]
+    pub(super) unsafe fn sixteen(
+        self,
+        sums: [int32x4_t; 4],
+        multipliers: *const f32,
+    ) -> uint8x16_t {
+        unsafe {
+            let m = |n: usize| vld1q_f32(multipliers.add(4 * n));
+            let low = vqmovun_s16(self.words([sums[0], sums[1]], [m(0), m(1)]));
+            let codes = vqmovun_high_s16(low, self.words([sums[2], sums[3]], [m(2), m(3)]));
+            vminq_u8(vmaxq_u8(codes, self.low), self.high)
+        }
+    }
+}
+
+/// Eight codes and the other summand's to the sums' codes.
+#[inline(always)]
+pub(super) unsafe fn added(codes: uint8x8_t, other: uint8x8_t, sum: &Sum) -> uint8x8_t {
+    unsafe {
+        let (codes, other) = (vmovl_u8(codes), vmovl_u8(other));
+        let mix = |a: uint32x4_t, b: uint32x4_t| {
+            let a = vmulq_n_f32(vcvtq_f32_u32(a), sum.a_scale);
+            let b = vmulq_n_f32(vcvtq_f32_u32(b), sum.b_scale);
+            vcvtnq_s32_f32(vaddq_f32(vaddq_f32(a, b), vdupq_n_f32(sum.offset)))
+        };
+        let low = mix(
+            vmovl_u16(vget_low_u16(codes)),
+            vmovl_u16(vget_low_u16(other)),
+        );
+        let high = mix(vmovl_high_u16(codes), vmovl_high_u16(other));
+        let codes = vqmovun_s16(vqmovn_high_s32(vqmovn_s32(low), high));
+        let [low, high] = sum.clamp;
+        vmin_u8(vmax_u8(codes, vdup_n_u8(low)), vdup_n_u8(high))
+    }
+}
+
+/// Adds the other summand to eight codes, and stores the first `channels`.
+#[inline(always)]
+pub(super) unsafe fn store8(codes: uint8x8_t, sum: Option<Sum>, channels: usize, out: *mut u8) {
+    unsafe {
+        let mut codes = codes;
+        if let Some(sum) = sum {
+            let other = if channels >= 8 {
+                vld1_u8(sum.data)
+            } else {
+                vget_low_u8(read16(sum.data, channels))
+            };
+            codes = added(codes, other, &sum);
+        }
+        if channels >= 8 {
+            vst1_u8(out, codes);
+        } else {
+            let mut bytes = [0u8; 8];
+            vst1_u8(bytes.as_mut_ptr(), codes);
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), out, channels);
+        }
+    }
+}
+
+/// Adds the other summand to sixteen codes, and stores the first `channels`.
+#[inline(always)]
+pub(super) unsafe fn store16(codes: uint8x16_t, sum: Option<Sum>, channels: usize, out: *mut u8) {
+    unsafe {
+        if channels >= 16 && sum.is_none() {
+            vst1q_u8(out, codes);
+            return;
+        }
+        store8(vget_low_u8(codes), sum, channels, out);
+        if channels > 8 {
+            let sum = sum.map(|sum| sum.at(0, 8));
+            store8(vget_high_u8(codes), sum, channels - 8, out.add(8));
+        }
+    }
+}

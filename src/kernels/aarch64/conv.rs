@@ -1,0 +1,295 @@
+//! Convolutions that mix channels, as products of a matrix of codes (a row for each
+//! output pixel) and one of weights.
+//!
+//! The rows of some pixels are laid out tile by tile, sixteen codes of each pixel in
+//! turn, as signed bytes; a tile is then multiplied with the weights of a few output
+//! channels at a time, whose sums stay in registers from bias to code.
+
+use std::marker::PhantomData;
+
+use super::codes::{read16, signed};
+use crate::kernels::gather::Gather;
+use crate::kernels::scratch::Scratch;
+use crate::kernels::variants::Convolution;
+use crate::kernels::vector::epilogue::{self, Epilogue, Sum};
+use crate::kernels::vector::isa::Isa;
+use crate::kernels::{AlignedBytes, ConvArgs, Residual, Source, Target};
+use std::arch::aarch64::vst1q_s8;
+
+/// Codes of a pixel that lie together.
+pub(super) const STEP: usize = 16;
+/// Bytes of codes that are multiplied with all weights before the next ones.
+const CHUNK_BYTES: usize = 24 * 1024;
+
+/// Instructions that multiply and add.
+///
+/// # Safety
+/// As [`Isa`].
+pub(super) trait Gemm: Isa {
+    /// Most pixels of a tile.
+    const PIXELS: usize;
+    /// Output channels of a tile.
+    const OUTPUTS: usize;
+
+    /// Whether the products of these weights, those of one output channel, are exact.
+    fn is_exact(weights: &[i8]) -> bool;
+    /// Bytes of the weights of `OUTPUTS` channels of `depth` weights.
+    fn weight_bytes(depth: usize) -> usize;
+    /// Where among them weight `k` of channel `o` lies.
+    fn weight_place(k: usize, o: usize) -> usize;
+    /// Multiplies a tile's codes, `pixels` of them, with a block's weights.
+    unsafe fn product(tile: &Tile<'_>, pixels: usize);
+}
+
+/// Pixels to multiply with the weights of one block.
+pub(super) struct Tile<'a> {
+    /// Signed codes: for each `STEP` the pixels in turn.
+    pub codes: *const i8,
+    /// Codes of a pixel.
+    pub depth: usize,
+    pub weights: *const i8,
+    /// Biases, then multipliers.
+    pub numbers: *const u8,
+    pub channels: usize,
+    pub epilogue: &'a Epilogue,
+    pub sum: Option<Sum>,
+    pub out: *mut u8,
+    pub out_stride: usize,
+}
+
+/// A convolution packed for a set of instructions.
+pub(super) struct Conv<I> {
+    gather: Gather,
+    groups: usize,
+    outputs: usize,
+    /// Whether the rows are the picture itself.
+    direct: bool,
+    /// Codes of a row.
+    depth: usize,
+    blocks: Vec<Block>,
+    weights: AlignedBytes,
+    numbers: AlignedBytes,
+    epilogue: Epilogue,
+    isa: PhantomData<fn() -> I>,
+}
+
+/// The output channels of a tile.
+struct Block {
+    group: usize,
+    /// First output channel, among those of all groups.
+    first: usize,
+    channels: usize,
+}
+
+/// Sizes of tiles of `count` pixels, at most `most` and as even as can be.
+fn parts(count: usize, most: usize) -> impl Iterator<Item = usize> + Clone {
+    let parts = count.div_ceil(most).max(1);
+    (0..parts).map(move |part| count / parts + usize::from(part < count % parts))
+}
+
+impl<I: Gemm> Conv<I> {
+    /// Packs a convolution; `None` where a weight does not fit a byte, a product would
+    /// not be exact, or a value may leave the 32-bit range.
+    pub(super) fn pack(args: &ConvArgs<'_>) -> Option<Box<dyn Convolution>> {
+        let weights = epilogue::weights(args)?;
+        let biases = epilogue::biases(args, &weights, I::CODE_OFFSET)?;
+        let window = args.window;
+        let outputs = args.bias.len();
+        let group_outputs = outputs / args.groups;
+        let depth = weights.len() / outputs;
+        if !weights.chunks_exact(depth).all(I::is_exact) {
+            return None;
+        }
+        let inputs = depth / (window.kernel[0] * window.kernel[1]);
+        let pointwise = window.kernel == [1, 1] && window.stride == [1, 1] && window.pad == [0, 0];
+        let mut blocks = Vec::new();
+        for group in 0..args.groups {
+            for o in (0..group_outputs).step_by(I::OUTPUTS) {
+                blocks.push(Block {
+                    group,
+                    first: group * group_outputs + o,
+                    channels: I::OUTPUTS.min(group_outputs - o),
+                });
+            }
+        }
+        let weight_bytes = I::weight_bytes(depth);
+        let mut packed = AlignedBytes::new(blocks.len() * weight_bytes);
+        let mut numbers = AlignedBytes::new(blocks.len() * 2 * I::OUTPUTS * 4);
+        let lines = packed.get_mut().chunks_exact_mut(weight_bytes);
+        let lines = lines.zip(numbers.get_mut().chunks_exact_mut(2 * I::OUTPUTS * 4));
+        for (block, (to, numbers)) in blocks.iter().zip(lines) {
+            let (to_biases, to_multipliers) = numbers.split_at_mut(I::OUTPUTS * 4);
+            for o in 0..block.channels {
+                let channel = block.first + o;
+                for (k, &weight) in weights[channel * depth..][..depth].iter().enumerate() {
+                    to[I::weight_place(k, o)] = weight as u8;
+                }
+                to_biases[4 * o..][..4].copy_from_slice(&biases[channel].to_le_bytes());
+                to_multipliers[4 * o..][..4]
+                    .copy_from_slice(&args.multipliers[channel].to_le_bytes());
+            }
+        }
+        Some(Box::new(Self {
+            gather: Gather {
+                window,
+                inputs,
+                zero: args.input_zero_point,
+                row_stride: depth.next_multiple_of(STEP),
+            },
+            groups: args.groups,
+            outputs,
+            direct: pointwise && args.groups == 1,
+            depth,
+            blocks,
+            weights: packed,
+            numbers,
+            epilogue: Epilogue::new(args),
+            isa: PhantomData,
+        }))
+    }
+
+    /// Bytes of a pixel's codes as they are laid out.
+    fn row_bytes(&self) -> usize {
+        self.depth.next_multiple_of(STEP)
+    }
+
+    /// Pixels whose rows are multiplied with all weights before the next ones.
+    fn chunk(&self) -> usize {
+        (CHUNK_BYTES / self.row_bytes() / I::PIXELS).max(1) * I::PIXELS
+    }
+
+    /// Bytes of the rows as gathered, and as laid out.
+    fn scratch(&self) -> (usize, usize) {
+        let laid_out = self.chunk() * self.row_bytes();
+        (if self.direct { 0 } else { laid_out }, laid_out)
+    }
+}
+
+impl<I: Gemm> Convolution for Conv<I> {
+    fn reserve(&self, scratch: &mut Scratch) {
+        let (gathered, laid_out) = self.scratch();
+        scratch.reserve(gathered + laid_out);
+    }
+
+    fn run(
+        &self,
+        source: Source<'_>,
+        residual: Option<&Residual<'_>>,
+        target: Target<'_>,
+        scratch: &mut Scratch,
+    ) {
+        let count = target.range.len();
+        if count == 0 {
+            return;
+        }
+        let end = target.range.end;
+        assert_eq!(source.channels, self.groups * self.gather.inputs);
+        assert_eq!(target.channels, self.outputs);
+        assert!(target.data.len() >= (count - 1) * target.pixel_stride + target.channels);
+        assert!(end <= target.height * target.width);
+        if self.direct {
+            assert!(source.data.len() >= (end - 1) * source.pixel_stride + source.channels);
+        }
+        let sum = residual.map(|residual| {
+            let other = &residual.source;
+            assert_eq!(other.channels, self.outputs);
+            assert!(other.data.len() >= (end - 1) * other.pixel_stride + other.channels);
+            Sum::new(residual, target.range.start)
+        });
+
+        let (gathered, laid_out) = self.scratch();
+        let (gathered, laid_out) = scratch.bytes(gathered + laid_out).split_at_mut(gathered);
+        let out = target.data.as_mut_ptr();
+        let weight_bytes = I::weight_bytes(self.depth);
+        let chunk = self.chunk();
+        let mut group = None;
+        for done in (0..count).step_by(chunk) {
+            let pixels = chunk.min(count - done);
+            let first = target.range.start + done;
+            let tiles = parts(pixels, I::PIXELS);
+            for (index, block) in self.blocks.iter().enumerate() {
+                if group != Some((done, block.group)) {
+                    group = Some((done, block.group));
+                    let (rows, stride) = if self.direct {
+                        (source.from_pixel(first).as_ptr(), source.pixel_stride)
+                    } else {
+                        let channel = block.group * self.gather.inputs;
+                        let range = first..first + pixels;
+                        self.gather
+                            .run(source, channel, target.width, range, gathered);
+                        (gathered.as_ptr(), self.gather.row_stride)
+                    };
+                    // SAFETY: there are `pixels` rows of `depth` codes, and `laid_out`
+                    // has room for all of a chunk.
+                    unsafe {
+                        lay_out(
+                            rows,
+                            stride,
+                            self.depth,
+                            tiles.clone(),
+                            laid_out.as_mut_ptr(),
+                        );
+                    }
+                }
+                let mut at = 0;
+                for size in tiles.clone() {
+                    let tile = Tile {
+                        codes: laid_out[at * self.row_bytes()..].as_ptr().cast(),
+                        depth: self.depth,
+                        weights: self.weights.get()[index * weight_bytes..].as_ptr().cast(),
+                        numbers: self.numbers.get()[index * 2 * I::OUTPUTS * 4..].as_ptr(),
+                        channels: block.channels,
+                        epilogue: &self.epilogue,
+                        // SAFETY: pixel and channel lie within the picture, whose size
+                        // is the target's.
+                        sum: sum.map(|sum| unsafe { sum.at(done + at, block.first) }),
+                        // SAFETY: as above.
+                        out: unsafe { out.add((done + at) * target.pixel_stride + block.first) },
+                        out_stride: target.pixel_stride,
+                    };
+                    // SAFETY: a convolution is packed only where the processor has the
+                    // instructions; codes, weights and numbers were laid out for the
+                    // tile, and target and summand have its channels of each pixel.
+                    unsafe { I::product(&tile, size) };
+                    at += size;
+                }
+            }
+        }
+    }
+}
+
+/// Lays out rows for their tiles: for each `STEP` of a tile its pixels in turn, less 128.
+///
+/// # Safety
+/// The rows, `stride` bytes apart, have `depth` codes, and `out` room for all of them,
+/// each rounded up to a `STEP`.
+unsafe fn lay_out(
+    rows: *const u8,
+    stride: usize,
+    depth: usize,
+    tiles: impl Iterator<Item = usize>,
+    out: *mut u8,
+) {
+    let mut row = rows;
+    let mut to = out.cast::<i8>();
+    for size in tiles {
+        for pixel in 0..size {
+            // SAFETY: the caller promises the sizes.
+            unsafe {
+                let mut place = to.add(pixel * STEP);
+                let mut at = 0;
+                while at + STEP <= depth {
+                    vst1q_s8(place, signed(read16(row.add(at), STEP)));
+                    place = place.add(size * STEP);
+                    at += STEP;
+                }
+                if at < depth {
+                    vst1q_s8(place, signed(read16(row.add(at), depth - at)));
+                }
+                row = row.add(stride);
+            }
+        }
+        // SAFETY: a tile takes as much.
+        to = unsafe { to.add(size * depth.next_multiple_of(STEP)) };
+    }
+}

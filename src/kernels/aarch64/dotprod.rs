@@ -1,0 +1,231 @@
+//! The dot product of Armv8.2: 16 products of bytes an instruction.
+
+use std::arch::aarch64::*;
+use std::arch::asm;
+
+use super::codes::{Finish, read16, signed, store8, store16};
+use super::conv::{Conv, Gemm, STEP, Tile};
+use crate::kernels::ConvArgs;
+use crate::kernels::variants::Convolution;
+use crate::kernels::vector::depthwise::{self, Depthwise, Segment};
+use crate::kernels::vector::epilogue::{Epilogue, Sum};
+use crate::kernels::vector::isa::{Isa, VECTORS};
+
+/// Packs a convolution.
+pub(in crate::kernels) fn conv(args: &ConvArgs<'_>) -> Option<Box<dyn Convolution>> {
+    Conv::<Dotprod>::pack(args)
+}
+
+/// Packs a depthwise convolution.
+pub(in crate::kernels) fn depthwise(args: &ConvArgs<'_>) -> Option<Box<dyn Convolution>> {
+    Depthwise::<Dotprod>::pack(args)
+}
+
+struct Dotprod;
+
+/// In each 32-bit lane `sum + Σ a * b` over its four bytes (SDOT).
+#[inline(always)]
+unsafe fn dot(sum: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
+    let mut sum = sum;
+    // SAFETY: registers in, registers out; the caller has the instruction.
+    unsafe {
+        asm!(
+            "sdot {sum:v}.4s, {a:v}.16b, {b:v}.16b",
+            sum = inout(vreg) sum, a = in(vreg) a, b = in(vreg) b,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    sum
+}
+
+/// As [`dot`], with four bytes of `b` for all lanes.
+#[inline(always)]
+unsafe fn dot_lane<const LANE: usize>(sum: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
+    let mut sum = sum;
+    // SAFETY: registers in, registers out; the caller has the instruction.
+    unsafe {
+        asm!(
+            "sdot {sum:v}.4s, {a:v}.16b, {b:v}.4b[{lane}]",
+            sum = inout(vreg) sum, a = in(vreg) a, b = in(vreg) b, lane = const LANE,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    sum
+}
+
+impl Gemm for Dotprod {
+    const PIXELS: usize = 8;
+    const OUTPUTS: usize = 8;
+
+    fn is_exact(_: &[i8]) -> bool {
+        true
+    }
+
+    fn weight_bytes(depth: usize) -> usize {
+        depth.div_ceil(4) * 4 * Self::OUTPUTS
+    }
+
+    fn weight_place(k: usize, o: usize) -> usize {
+        k / 4 * 32 + o * 4 + k % 4
+    }
+
+    #[target_feature(enable = "dotprod")]
+    unsafe fn product(tile: &Tile<'_>, pixels: usize) {
+        unsafe {
+            match pixels {
+                1 => product::<1>(tile),
+                2 => product::<2>(tile),
+                3 => product::<3>(tile),
+                4 => product::<4>(tile),
+                5 => product::<5>(tile),
+                6 => product::<6>(tile),
+                7 => product::<7>(tile),
+                _ => product::<8>(tile),
+            }
+        }
+    }
+}
+
+/// The codes of `M` pixels.
+#[inline(always)]
+unsafe fn product<const M: usize>(tile: &Tile<'_>) {
+    unsafe {
+        let biases = tile.numbers.cast::<i32>();
+        let mut sums = [[vld1q_s32(biases), vld1q_s32(biases.add(4))]; M];
+        let (mut codes, mut weights) = (tile.codes, tile.weights);
+        for _ in 0..tile.depth / STEP {
+            let x: [int8x16_t; M] = std::array::from_fn(|m| vld1q_s8(codes.add(m * STEP)));
+            lane::<M, 0>(&mut sums, &x, weights);
+            lane::<M, 1>(&mut sums, &x, weights.add(32));
+            lane::<M, 2>(&mut sums, &x, weights.add(64));
+            lane::<M, 3>(&mut sums, &x, weights.add(96));
+            codes = codes.add(M * STEP);
+            weights = weights.add(128);
+        }
+        let rest = (tile.depth % STEP).div_ceil(4);
+        if rest > 0 {
+            let x: [int8x16_t; M] = std::array::from_fn(|m| vld1q_s8(codes.add(m * STEP)));
+            lane::<M, 0>(&mut sums, &x, weights);
+            if rest > 1 {
+                lane::<M, 1>(&mut sums, &x, weights.add(32));
+            }
+            if rest > 2 {
+                lane::<M, 2>(&mut sums, &x, weights.add(64));
+            }
+            if rest > 3 {
+                lane::<M, 3>(&mut sums, &x, weights.add(96));
+            }
+        }
+        let finish = Finish::new(tile.epilogue);
+        let multipliers = tile.numbers.add(32).cast::<f32>();
+        let multipliers = [vld1q_f32(multipliers), vld1q_f32(multipliers.add(4))];
+        for (m, sums) in sums.into_iter().enumerate() {
+            let codes = finish.eight(sums, multipliers);
+            let sum = tile.sum.map(|sum| sum.at(m, 0));
+            store8(codes, sum, tile.channels, tile.out.add(m * tile.out_stride));
+        }
+    }
+}
+
+/// Adds the products of four codes of each pixel.
+#[inline(always)]
+unsafe fn lane<const M: usize, const LANE: usize>(
+    sums: &mut [[int32x4_t; 2]; M],
+    codes: &[int8x16_t; M],
+    weights: *const i8,
+) {
+    unsafe {
+        let (low, high) = (vld1q_s8(weights), vld1q_s8(weights.add(16)));
+        for (sums, &codes) in sums.iter_mut().zip(codes) {
+            sums[0] = dot_lane::<LANE>(sums[0], low, codes);
+            sums[1] = dot_lane::<LANE>(sums[1], high, codes);
+        }
+    }
+}
+
+impl Isa for Dotprod {
+    type Vector = int32x4_t;
+    type Column = [int8x16_t; VECTORS];
+    type Weights = [int8x16_t; VECTORS];
+    type Half = Self;
+    const LANES: usize = 4;
+    const COLUMN_BYTES: usize = 64;
+    const CODE_OFFSET: i32 = 128;
+
+    #[target_feature(enable = "dotprod")]
+    unsafe fn segment(segment: &Segment<'_>) {
+        unsafe { depthwise::segment::<Self>(segment) }
+    }
+
+    fn channel(_: usize, vector: usize, lane: usize) -> usize {
+        vector * 4 + lane
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const u8) -> int32x4_t {
+        unsafe { vld1q_s32(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store<const N: usize>(
+        sums: [int32x4_t; N],
+        multipliers: *const f32,
+        epilogue: &Epilogue,
+        sum: Option<Sum>,
+        channels: usize,
+        out: *mut u8,
+    ) {
+        unsafe {
+            let sums = [sums[0], sums[1 % N], sums[2 % N], sums[3 % N]];
+            store16(
+                Finish::new(epilogue).sixteen(sums, multipliers),
+                sum,
+                channels,
+                out,
+            );
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn column(rows: [*const u8; 3], channels: usize) -> [int8x16_t; VECTORS] {
+        unsafe {
+            let [a, b, c] = rows.map(|row| signed(read16(row, channels)));
+            let none = vdupq_n_s8(0);
+            let zip = |a, b| {
+                let (a, b) = (vreinterpretq_s16_s8(a), vreinterpretq_s16_s8(b));
+                (
+                    vreinterpretq_s8_s16(vzip1q_s16(a, b)),
+                    vreinterpretq_s8_s16(vzip2q_s16(a, b)),
+                )
+            };
+            let low = zip(vzip1q_s8(a, b), vzip1q_s8(c, none));
+            let high = zip(vzip2q_s8(a, b), vzip2q_s8(c, none));
+            [low.0, low.1, high.0, high.1]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_weights(from: *const u8) -> [int8x16_t; VECTORS] {
+        std::array::from_fn(|n| unsafe { vld1q_s8(from.add(16 * n).cast()) })
+    }
+
+    #[inline(always)]
+    unsafe fn add_columns<const N: usize>(
+        mut sums: [int32x4_t; VECTORS],
+        columns: [&[int8x16_t; VECTORS]; N],
+        weights: [&[int8x16_t; VECTORS]; N],
+    ) -> [int32x4_t; VECTORS] {
+        for (column, weights) in columns.into_iter().zip(weights) {
+            for n in 0..VECTORS {
+                // SAFETY: the caller has the instruction.
+                sums[n] = unsafe { dot(sums[n], column[n], weights[n]) };
+            }
+        }
+        sums
+    }
+
+    fn column_weights(weight: impl Fn(usize, usize) -> i8) -> Vec<u8> {
+        let quads = (0..16).map(|c| [weight(0, c), weight(1, c), weight(2, c), 0]);
+        quads.flatten().map(|weight| weight as u8).collect()
+    }
+}

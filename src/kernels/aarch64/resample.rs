@@ -1,0 +1,30 @@
+//! Pictures of another size, and the classes of one, with Advanced SIMD.
+
+use super::words::Words4;
+use crate::kernels::variants::Resampler;
+use crate::kernels::vector::resample::{argmax, argmax_scratch, resize, resize_scratch};
+use crate::kernels::{Resample, scalar};
+
+/// Pictures of another size.
+pub(in crate::kernels) const RESIZE: Resampler = Resampler {
+    run: |source, resample, target, scratch| match resample {
+        // SAFETY: every processor of this architecture has the instructions.
+        Resample::Bilinear(coordinates) => unsafe {
+            resize::<Words4>(source, coordinates, target, scratch);
+        },
+        Resample::Nearest(..) => scalar::resize(source, resample, target, scratch),
+    },
+    scratch: resize_scratch,
+};
+
+/// Classes.
+pub(in crate::kernels) const ARGMAX: Resampler = Resampler {
+    run: |source, resample, target, scratch| match resample {
+        Resample::Bilinear(coordinates) if source.width <= target.width => {
+            // SAFETY: every processor of this architecture has the instructions.
+            unsafe { argmax::<Words4>(source, coordinates, target, scratch) }
+        }
+        _ => scalar::argmax(source, resample, target, scratch),
+    },
+    scratch: argmax_scratch,
+};

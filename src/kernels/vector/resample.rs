@@ -1,0 +1,265 @@
+//! Pictures of another size, and the classes of one.
+//!
+//! Of the bilinear sum `v * 2048 + (v' - v) * fx`, where `v` and `v'` are neighbours of
+//! a row that was mixed from two, `v * 2048` with what rounds it and `v' - v` are worked
+//! out once for each row of the output; an output pixel then takes one product.
+
+use super::words::Words;
+use crate::kernels::scratch::Scratch;
+use crate::kernels::steps::{Between, FRACTION_BITS, between};
+use crate::kernels::{Coordinates, Source, Target};
+
+/// What rounds a sum of `2 * FRACTION_BITS` fraction bits.
+const HALF: i32 = 1 << (2 * FRACTION_BITS - 1);
+/// The integer bits of such a sum.
+const CODE: i32 = -1 << (2 * FRACTION_BITS);
+/// Widest vector.
+const LANES: usize = 16;
+
+/// Numbers of scratch for a resize: two rows of the source.
+pub fn resize_scratch(width: usize, channels: usize, _: usize) -> usize {
+    2 * width * channels.next_multiple_of(LANES) * size_of::<i32>()
+}
+
+/// A picture of another size.
+///
+/// # Safety
+/// The processor has the instructions.
+#[inline(always)]
+pub unsafe fn resize<W: Words>(
+    source: Source<'_>,
+    coordinates: Coordinates,
+    mut target: Target<'_>,
+    scratch: &mut Scratch,
+) {
+    let (width, channels) = (source.width, source.channels);
+    assert_eq!(channels, target.channels);
+    let (height, out_width, range) = (target.height, target.width, target.rows());
+    let padded = channels.next_multiple_of(LANES);
+    let numbers = scratch.words(2 * width * padded);
+    let (base, difference) = numbers.split_at_mut(width * padded);
+    let rows = between(coordinates, height, source.height);
+    for (oy, row) in (0..).zip(rows).take(range.end).skip(range.start) {
+        // SAFETY: the caller promises the instructions.
+        unsafe { mix_rows::<W>(source, row, padded, base, difference) };
+        let columns = between(coordinates, out_width, width);
+        for (ox, column) in columns.take(out_width).enumerate() {
+            let at = column.before * padded;
+            let out = target.pixel_mut(oy, ox);
+            let (base, difference) = (&base[at..][..padded], &difference[at..][..padded]);
+            let blocks = channels / W::LANES * W::LANES;
+            // SAFETY: `padded` numbers are at least as many as are read, and whole
+            // vectors of codes lie within the pixel; the last ones go by way of `rest`.
+            unsafe {
+                let fraction = W::splat(column.fraction as i32);
+                let code = |c: usize| {
+                    let slope = W::mul(W::load(difference.as_ptr().add(c)), fraction);
+                    let sum = W::add(W::load(base.as_ptr().add(c)), slope);
+                    W::shift_right::<{ 2 * FRACTION_BITS }>(sum)
+                };
+                for c in (0..blocks).step_by(W::LANES) {
+                    W::store_bytes(code(c), out.as_mut_ptr().add(c));
+                }
+                if blocks < channels {
+                    let mut rest = [0; LANES];
+                    W::store_bytes(code(blocks), rest.as_mut_ptr());
+                    out[blocks..].copy_from_slice(&rest[..channels - blocks]);
+                }
+            }
+        }
+    }
+}
+
+/// For each pixel of a mixed row its channels times 2048, rounding included, and the
+/// next pixel's less its own; `padded` numbers for each pixel.
+///
+/// # Safety
+/// The processor has the instructions.
+#[inline(always)]
+unsafe fn mix_rows<W: Words>(
+    source: Source<'_>,
+    row: Between,
+    padded: usize,
+    base: &mut [i32],
+    difference: &mut [i32],
+) {
+    let channels = source.channels;
+    for first in (0..channels).step_by(W::LANES) {
+        let count = W::LANES.min(channels - first);
+        // SAFETY: the caller promises the instructions; a vector's numbers lie within
+        // the padded ones.
+        unsafe {
+            let mut last = W::splat(0);
+            for x in 0..source.width {
+                let read = |y: usize| {
+                    let pixel = &source.pixel(y, x)[first..][..count];
+                    if count == W::LANES {
+                        W::load_bytes(pixel.as_ptr())
+                    } else {
+                        let mut bytes = [0; LANES];
+                        bytes[..count].copy_from_slice(pixel);
+                        W::load_bytes(bytes.as_ptr())
+                    }
+                };
+                let (above, below) = (read(row.before), read(row.after));
+                let mixed = mix::<W>(above, below, W::splat(row.fraction as i32));
+                let at = x * padded + first;
+                let rounded = W::add(W::shift_left::<FRACTION_BITS>(mixed), W::splat(HALF));
+                W::store(rounded, base[at..][..W::LANES].as_mut_ptr());
+                W::store(W::splat(0), difference[at..][..W::LANES].as_mut_ptr());
+                if x > 0 {
+                    let slope = W::sub(mixed, last);
+                    W::store(slope, difference[at - padded..][..W::LANES].as_mut_ptr());
+                }
+                last = mixed;
+            }
+        }
+    }
+}
+
+/// `a * (2048 - fraction) + b * fraction`.
+#[inline(always)]
+unsafe fn mix<W: Words>(a: W::Vector, b: W::Vector, fraction: W::Vector) -> W::Vector {
+    unsafe {
+        W::add(
+            W::shift_left::<FRACTION_BITS>(a),
+            W::mul(W::sub(b, a), fraction),
+        )
+    }
+}
+
+/// Numbers of one channel's row, with room to read a vector from its last pixel on.
+fn plane(width: usize) -> usize {
+    (width + 1 + LANES).next_multiple_of(LANES)
+}
+
+/// Bytes of scratch for classes: two rows of the source and the same mixed, channel by
+/// channel, and the positions of an output row.
+pub fn argmax_scratch(width: usize, channels: usize, out_width: usize) -> usize {
+    let numbers = (4 * channels * plane(width)).max(width);
+    (numbers + 2 * (out_width + LANES)) * size_of::<i32>()
+}
+
+/// Classes of an enlarged picture.
+///
+/// An output vector's pixels lie among as many pixels of the source at most, so each
+/// channel's numbers are one load and one permutation away. The class is part of the
+/// number that is compared, below the code: the lowest of equal classes is the largest.
+///
+/// # Safety
+/// The processor has the instructions, and the source is not wider than the target.
+#[inline(always)]
+pub unsafe fn argmax<W: Words>(
+    source: Source<'_>,
+    coordinates: Coordinates,
+    target: Target<'_>,
+    scratch: &mut Scratch,
+) {
+    let (width, channels) = (source.width, source.channels);
+    assert!(target.channels == 1 && target.is_packed() && channels <= 256);
+    assert!(width <= target.width);
+    let (out_height, out_width, range) = (target.height, target.width, target.rows());
+    let plane = plane(width);
+    let size = channels * plane;
+    let numbers = scratch.words(4 * size + 2 * (out_width + LANES));
+    let (mut upper, rest) = numbers.split_at_mut(size);
+    let (mut lower, rest) = rest.split_at_mut(size);
+    let (base, rest) = rest.split_at_mut(size);
+    let (difference, rest) = rest.split_at_mut(size);
+    let (places, fractions) = rest.split_at_mut(out_width + LANES);
+    let mut column = Between {
+        before: 0,
+        after: 0,
+        fraction: 0,
+    };
+    let mut columns = between(coordinates, out_width, width).take(out_width);
+    for (place, fraction) in places.iter_mut().zip(fractions.iter_mut()) {
+        // Beyond the last column the last one is repeated.
+        column = columns.next().unwrap_or(column);
+        (*place, *fraction) = (column.before as i32, column.fraction as i32);
+    }
+
+    let (mut upper_y, mut lower_y) = (None, None);
+    let rows = between(coordinates, out_height, source.height).skip(range.start);
+    for (labels, row) in target
+        .data
+        .chunks_exact_mut(out_width)
+        .take(range.len())
+        .zip(rows)
+    {
+        if lower_y == Some(row.before) && upper_y != lower_y {
+            std::mem::swap(&mut upper, &mut lower);
+            std::mem::swap(&mut upper_y, &mut lower_y);
+        }
+        if upper_y != Some(row.before) {
+            planes(source, row.before, plane, upper);
+            upper_y = Some(row.before);
+        }
+        if row.fraction > 0 && lower_y != Some(row.after) {
+            planes(source, row.after, plane, lower);
+            lower_y = Some(row.after);
+        }
+        let below: &[i32] = if row.fraction > 0 { lower } else { upper };
+        // SAFETY: the caller promises the instructions. All planes have `plane` numbers,
+        // a multiple of the lanes. A vector is read from a pixel of the source on, and
+        // `plane` has room for one from the last pixel on.
+        unsafe {
+            let fraction = W::splat(row.fraction as i32);
+            for at in (0..size).step_by(W::LANES) {
+                let (a, b) = (
+                    W::load(upper.as_ptr().add(at)),
+                    W::load(below.as_ptr().add(at)),
+                );
+                W::store(mix::<W>(a, b, fraction), base.as_mut_ptr().add(at));
+            }
+            for at in (0..size - LANES).step_by(W::LANES) {
+                let (this, next) = (
+                    W::load(base.as_ptr().add(at)),
+                    W::load(base.as_ptr().add(at + 1)),
+                );
+                W::store(W::sub(next, this), difference.as_mut_ptr().add(at));
+            }
+            for at in (0..size).step_by(W::LANES) {
+                let this = W::shift_left::<FRACTION_BITS>(W::load(base.as_ptr().add(at)));
+                W::store(W::add(this, W::splat(HALF)), base.as_mut_ptr().add(at));
+            }
+            for first in (0..out_width).step_by(W::LANES) {
+                let start = places[first] as usize;
+                let indices = W::sub(
+                    W::load(places[first..][..W::LANES].as_ptr()),
+                    W::splat(start as i32),
+                );
+                let fraction = W::load(fractions[first..][..W::LANES].as_ptr());
+                let mut best = W::splat(0);
+                let (mut base, mut difference) =
+                    (base.as_ptr().add(start), difference.as_ptr().add(start));
+                for class in 0..channels {
+                    let slope = W::mul(W::permute(W::load(difference), indices), fraction);
+                    let sum = W::add(W::permute(W::load(base), indices), slope);
+                    let rank = W::splat(255 - class as i32);
+                    best = W::max(best, W::or(W::and(sum, W::splat(CODE)), rank));
+                    (base, difference) = (base.add(plane), difference.add(plane));
+                }
+                let classes = W::sub(W::splat(255), W::and(best, W::splat(255)));
+                if let Some(labels) = labels[first..].get_mut(..W::LANES) {
+                    W::store_bytes(classes, labels.as_mut_ptr());
+                } else {
+                    let mut rest = [0; LANES];
+                    W::store_bytes(classes, rest.as_mut_ptr());
+                    let count = out_width - first;
+                    labels[first..].copy_from_slice(&rest[..count]);
+                }
+            }
+        }
+    }
+}
+
+/// A row of the source channel by channel, its last pixel repeated.
+fn planes(source: Source<'_>, y: usize, plane: usize, to: &mut [i32]) {
+    for x in 0..plane {
+        let pixel = source.pixel(y, x.min(source.width - 1));
+        for (plane, &code) in to.chunks_exact_mut(plane).zip(pixel) {
+            plane[x] = i32::from(code);
+        }
+    }
+}
