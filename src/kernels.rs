@@ -36,6 +36,7 @@ mod aligned;
 pub mod cpu;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod gather;
+mod runs;
 pub mod scalar;
 pub mod scratch;
 mod steps;
@@ -123,10 +124,12 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// The first `count` pixels to write, and the others; there are more than `count`.
+    /// The first `count` pixels to write, and the others.
     pub fn split_at(self, count: usize) -> (Self, Self) {
         let middle = self.range.start + count;
-        let (first, rest) = self.data.split_at_mut(count * self.pixel_stride);
+        // The last pixel's bytes end with its channels.
+        let bytes = (count * self.pixel_stride).min(self.data.len());
+        let (first, rest) = self.data.split_at_mut(bytes);
         let part = |data: &'a mut [u8], range| Self {
             data,
             range,

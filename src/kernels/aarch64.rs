@@ -11,4 +11,5 @@ mod conv;
 pub(super) mod dotprod;
 pub(super) mod neon;
 pub(super) mod resample;
+pub(super) mod table;
 mod words;

@@ -17,6 +17,8 @@ pub enum Tier {
     AvxVnni,
     /// x86-64 AVX-512 F, BW, VL and VNNI: products of bytes, 512 bits wide.
     Avx512Vnni,
+    /// The same and AVX-512 VBMI: tables of bytes in registers.
+    Avx512Vbmi,
     /// Arm Advanced SIMD as every 64-bit Arm processor has it.
     Neon,
     /// Arm dot product (SDOT): Cortex-A55, A75 and later.
@@ -27,11 +29,12 @@ pub enum Tier {
 
 impl Tier {
     /// All of them, those of one architecture in the order of preference.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Scalar,
         Self::Avx2,
         Self::AvxVnni,
         Self::Avx512Vnni,
+        Self::Avx512Vbmi,
         Self::Neon,
         Self::Dotprod,
         Self::I8mm,
@@ -44,6 +47,7 @@ impl Tier {
             Self::Avx2 => "avx2",
             Self::AvxVnni => "avxvnni",
             Self::Avx512Vnni => "avx512vnni",
+            Self::Avx512Vbmi => "avx512vbmi",
             Self::Neon => "neon",
             Self::Dotprod => "dotprod",
             Self::I8mm => "i8mm",
@@ -67,6 +71,10 @@ impl Tier {
                     && is_x86_feature_detected!("avx512bw")
                     && is_x86_feature_detected!("avx512vl")
                     && is_x86_feature_detected!("avx512vnni")
+            }
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vbmi => {
+                Self::Avx512Vnni.is_available() && is_x86_feature_detected!("avx512vbmi")
             }
             #[cfg(target_arch = "aarch64")]
             Self::Neon => true,

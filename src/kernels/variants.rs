@@ -131,10 +131,19 @@ pub static CONV: &[Variant<PackConv>] = &[
     Variant::new("conv-u8s8-scalar", Tier::Scalar, scalar::pack),
 ];
 /// The input picture through its tables.
-pub static INPUT: &[Variant<Input>] =
-    &[Variant::new("input-u8-scalar", Tier::Scalar, scalar::input)];
+pub static INPUT: &[Variant<Input>] = &[
+    #[cfg(target_arch = "aarch64")]
+    Variant::new("input-u8-neon-16", Tier::Neon, aarch64::table::input),
+    Variant::new("input-u8-scalar", Tier::Scalar, scalar::input),
+];
 /// Tables.
-pub static MAP: &[Variant<Map>] = &[Variant::new("map-u8-scalar", Tier::Scalar, scalar::map)];
+pub static MAP: &[Variant<Map>] = &[
+    #[cfg(target_arch = "x86_64")]
+    Variant::new("map-u8-avx512vbmi-64", Tier::Avx512Vbmi, x86_64::table::map),
+    #[cfg(target_arch = "aarch64")]
+    Variant::new("map-u8-neon-16", Tier::Neon, aarch64::table::map),
+    Variant::new("map-u8-scalar", Tier::Scalar, scalar::map),
+];
 /// Sums.
 pub static ADD: &[Variant<Add>] = &[Variant::new("add-u8-scalar", Tier::Scalar, scalar::add)];
 /// Products.

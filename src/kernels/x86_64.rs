@@ -16,6 +16,7 @@ pub(super) mod avx512;
 pub(super) mod avxvnni;
 mod conv;
 pub(super) mod resample;
+pub(super) mod table;
 mod words;
 
 /// The channel of lane `lane` of vector `vector` of a pixel that has `vectors` of

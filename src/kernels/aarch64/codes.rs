@@ -20,6 +20,19 @@ pub(super) unsafe fn read16(from: *const u8, count: usize) -> uint8x16_t {
     }
 }
 
+/// Reads the first `count` of 8 bytes, zeros for the rest.
+#[inline(always)]
+pub(super) unsafe fn read8(from: *const u8, count: usize) -> uint8x8_t {
+    unsafe {
+        if count >= 8 {
+            return vld1_u8(from);
+        }
+        let mut bytes = [0u8; 8];
+        std::ptr::copy_nonoverlapping(from, bytes.as_mut_ptr(), count);
+        vld1_u8(bytes.as_ptr())
+    }
+}
+
 /// Codes less 128.
 #[inline(always)]
 pub(super) unsafe fn signed(codes: uint8x16_t) -> int8x16_t {
@@ -81,12 +94,11 @@ impl Finish {
     pub(super) unsafe fn sixteen(
         self,
         sums: [int32x4_t; 4],
-        multipliers: *const f32,
+        [a, b, c, d]: [float32x4_t; 4],
     ) -> uint8x16_t {
         unsafe {
-            let m = |n: usize| vld1q_f32(multipliers.add(4 * n));
-            let low = vqmovun_s16(self.words([sums[0], sums[1]], [m(0), m(1)]));
-            let codes = vqmovun_high_s16(low, self.words([sums[2], sums[3]], [m(2), m(3)]));
+            let low = vqmovun_s16(self.words([sums[0], sums[1]], [a, b]));
+            let codes = vqmovun_high_s16(low, self.words([sums[2], sums[3]], [c, d]));
             vminq_u8(vmaxq_u8(codes, self.low), self.high)
         }
     }
@@ -94,7 +106,7 @@ impl Finish {
 
 /// Eight codes and the other summand's to the sums' codes.
 #[inline(always)]
-pub(super) unsafe fn added(codes: uint8x8_t, other: uint8x8_t, sum: &Sum) -> uint8x8_t {
+unsafe fn added(codes: uint8x8_t, other: uint8x8_t, sum: &Sum) -> uint8x8_t {
     unsafe {
         let (codes, other) = (vmovl_u8(codes), vmovl_u8(other));
         let mix = |a: uint32x4_t, b: uint32x4_t| {
@@ -119,11 +131,7 @@ pub(super) unsafe fn store8(codes: uint8x8_t, sum: Option<Sum>, channels: usize,
     unsafe {
         let mut codes = codes;
         if let Some(sum) = sum {
-            let other = if channels >= 8 {
-                vld1_u8(sum.data)
-            } else {
-                vget_low_u8(read16(sum.data, channels))
-            };
+            let other = read8(sum.data, channels);
             codes = added(codes, other, &sum);
         }
         if channels >= 8 {

@@ -7,7 +7,7 @@
 
 use std::marker::PhantomData;
 
-use super::codes::{read16, signed};
+use super::codes::{read8, read16, signed, store8};
 use crate::kernels::gather::Gather;
 use crate::kernels::scratch::Scratch;
 use crate::kernels::variants::Convolution;
@@ -37,13 +37,13 @@ pub(super) trait Gemm: Isa {
     fn weight_bytes(depth: usize) -> usize;
     /// Where among them weight `k` of channel `o` lies.
     fn weight_place(k: usize, o: usize) -> usize;
-    /// Multiplies a tile's codes, `pixels` of them, with a block's weights.
-    unsafe fn product(tile: &Tile<'_>, pixels: usize);
+    /// Multiplies the codes of `tiles` tiles of `pixels` pixels with a block's weights.
+    unsafe fn products(block: &Product<'_>, pixels: usize, tiles: usize);
 }
 
 /// Pixels to multiply with the weights of one block.
-pub(super) struct Tile<'a> {
-    /// Signed codes: for each `STEP` the pixels in turn.
+pub(super) struct Product<'a> {
+    /// Signed codes, tile by tile: for each `STEP` of a pixel's the pixels in turn.
     pub codes: *const i8,
     /// Codes of a pixel.
     pub depth: usize,
@@ -52,7 +52,6 @@ pub(super) struct Tile<'a> {
     pub numbers: *const u8,
     pub channels: usize,
     pub epilogue: &'a Epilogue,
-    pub sum: Option<Sum>,
     pub out: *mut u8,
     pub out_stride: usize,
 }
@@ -62,8 +61,8 @@ pub(super) struct Conv<I> {
     gather: Gather,
     groups: usize,
     outputs: usize,
-    /// Whether the rows are the picture itself.
-    direct: bool,
+    /// Whether the rows are the picture itself, where the target has its size.
+    pointwise: bool,
     /// Codes of a row.
     depth: usize,
     blocks: Vec<Block>,
@@ -81,12 +80,6 @@ struct Block {
     channels: usize,
 }
 
-/// Sizes of tiles of `count` pixels, at most `most` and as even as can be.
-fn parts(count: usize, most: usize) -> impl Iterator<Item = usize> + Clone {
-    let parts = count.div_ceil(most).max(1);
-    (0..parts).map(move |part| count / parts + usize::from(part < count % parts))
-}
-
 impl<I: Gemm> Conv<I> {
     /// Packs a convolution; `None` where a weight does not fit a byte, a product would
     /// not be exact, or a value may leave the 32-bit range.
@@ -101,7 +94,7 @@ impl<I: Gemm> Conv<I> {
             return None;
         }
         let inputs = depth / (window.kernel[0] * window.kernel[1]);
-        let pointwise = window.kernel == [1, 1] && window.stride == [1, 1] && window.pad == [0, 0];
+        let plain = window.kernel == [1, 1] && window.stride == [1, 1] && window.pad == [0, 0];
         let mut blocks = Vec::new();
         for group in 0..args.groups {
             for o in (0..group_outputs).step_by(I::OUTPUTS) {
@@ -138,7 +131,7 @@ impl<I: Gemm> Conv<I> {
             },
             groups: args.groups,
             outputs,
-            direct: pointwise && args.groups == 1,
+            pointwise: plain && args.groups == 1,
             depth,
             blocks,
             weights: packed,
@@ -159,15 +152,15 @@ impl<I: Gemm> Conv<I> {
     }
 
     /// Bytes of the rows as gathered, and as laid out.
-    fn scratch(&self) -> (usize, usize) {
+    fn scratch(&self, direct: bool) -> (usize, usize) {
         let laid_out = self.chunk() * self.row_bytes();
-        (if self.direct { 0 } else { laid_out }, laid_out)
+        (if direct { 0 } else { laid_out }, laid_out)
     }
 }
 
 impl<I: Gemm> Convolution for Conv<I> {
     fn reserve(&self, scratch: &mut Scratch) {
-        let (gathered, laid_out) = self.scratch();
+        let (gathered, laid_out) = self.scratch(self.pointwise);
         scratch.reserve(gathered + laid_out);
     }
 
@@ -187,7 +180,9 @@ impl<I: Gemm> Convolution for Conv<I> {
         assert_eq!(target.channels, self.outputs);
         assert!(target.data.len() >= (count - 1) * target.pixel_stride + target.channels);
         assert!(end <= target.height * target.width);
-        if self.direct {
+        let direct =
+            self.pointwise && (source.height, source.width) == (target.height, target.width);
+        if direct {
             assert!(source.data.len() >= (end - 1) * source.pixel_stride + source.channels);
         }
         let sum = residual.map(|residual| {
@@ -197,7 +192,7 @@ impl<I: Gemm> Convolution for Conv<I> {
             Sum::new(residual, target.range.start)
         });
 
-        let (gathered, laid_out) = self.scratch();
+        let (gathered, laid_out) = self.scratch(direct);
         let (gathered, laid_out) = scratch.bytes(gathered + laid_out).split_at_mut(gathered);
         let out = target.data.as_mut_ptr();
         let weight_bytes = I::weight_bytes(self.depth);
@@ -206,11 +201,11 @@ impl<I: Gemm> Convolution for Conv<I> {
         for done in (0..count).step_by(chunk) {
             let pixels = chunk.min(count - done);
             let first = target.range.start + done;
-            let tiles = parts(pixels, I::PIXELS);
+            let tiles = pixels.div_ceil(I::PIXELS);
             for (index, block) in self.blocks.iter().enumerate() {
                 if group != Some((done, block.group)) {
                     group = Some((done, block.group));
-                    let (rows, stride) = if self.direct {
+                    let (rows, stride) = if direct {
                         (source.from_pixel(first).as_ptr(), source.pixel_stride)
                     } else {
                         let channel = block.group * self.gather.inputs;
@@ -226,39 +221,66 @@ impl<I: Gemm> Convolution for Conv<I> {
                             rows,
                             stride,
                             self.depth,
-                            tiles.clone(),
+                            (pixels, tiles),
                             laid_out.as_mut_ptr(),
                         );
                     }
                 }
-                let mut at = 0;
-                for size in tiles.clone() {
-                    let tile = Tile {
-                        codes: laid_out[at * self.row_bytes()..].as_ptr().cast(),
-                        depth: self.depth,
-                        weights: self.weights.get()[index * weight_bytes..].as_ptr().cast(),
-                        numbers: self.numbers.get()[index * 2 * I::OUTPUTS * 4..].as_ptr(),
-                        channels: block.channels,
-                        epilogue: &self.epilogue,
-                        // SAFETY: pixel and channel lie within the picture, whose size
-                        // is the target's.
-                        sum: sum.map(|sum| unsafe { sum.at(done + at, block.first) }),
-                        // SAFETY: as above.
-                        out: unsafe { out.add((done + at) * target.pixel_stride + block.first) },
-                        out_stride: target.pixel_stride,
-                    };
-                    // SAFETY: a convolution is packed only where the processor has the
-                    // instructions; codes, weights and numbers were laid out for the
-                    // tile, and target and summand have its channels of each pixel.
-                    unsafe { I::product(&tile, size) };
-                    at += size;
+                // SAFETY: pixel and channel lie within the picture.
+                let out = unsafe { out.add(done * target.pixel_stride + block.first) };
+                let mut product = Product {
+                    codes: laid_out.as_ptr().cast(),
+                    depth: self.depth,
+                    weights: self.weights.get()[index * weight_bytes..].as_ptr().cast(),
+                    numbers: self.numbers.get()[index * 2 * I::OUTPUTS * 4..].as_ptr(),
+                    channels: block.channels,
+                    epilogue: &self.epilogue,
+                    out,
+                    out_stride: target.pixel_stride,
+                };
+                let (small, large) = (pixels / tiles, pixels % tiles);
+                // SAFETY: a convolution is packed only where the processor has the
+                // instructions; codes, weights and numbers were laid out for the tiles,
+                // and the target has the block's channels of each pixel.
+                unsafe {
+                    I::products(&product, small + 1, large);
+                    let done = large * (small + 1);
+                    product.codes = product.codes.add(done * self.row_bytes());
+                    product.out = product.out.add(done * target.pixel_stride);
+                    I::products(&product, small, tiles - large);
+                }
+                if let Some(sum) = sum {
+                    // SAFETY: target and summand have the block's channels of each pixel,
+                    // and are of one shape.
+                    unsafe {
+                        let sum = sum.at(done, block.first);
+                        add(sum, block.channels, pixels, out, target.pixel_stride);
+                    }
                 }
             }
         }
     }
 }
 
+/// Adds the other summand to codes that are stored.
+///
+/// # Safety
+/// Both have `channels` codes of `pixels` pixels.
+unsafe fn add(sum: Sum, channels: usize, pixels: usize, out: *mut u8, stride: usize) {
+    for pixel in 0..pixels {
+        for first in (0..channels).step_by(8) {
+            let count = (channels - first).min(8);
+            // SAFETY: the caller promises the codes.
+            unsafe {
+                let out = out.add(pixel * stride + first);
+                store8(read8(out, count), Some(sum.at(pixel, first)), count, out);
+            }
+        }
+    }
+}
+
 /// Lays out rows for their tiles: for each `STEP` of a tile its pixels in turn, less 128.
+/// The tiles are as even as can be, the larger ones first.
 ///
 /// # Safety
 /// The rows, `stride` bytes apart, have `depth` codes, and `out` room for all of them,
@@ -267,12 +289,13 @@ unsafe fn lay_out(
     rows: *const u8,
     stride: usize,
     depth: usize,
-    tiles: impl Iterator<Item = usize>,
+    (pixels, tiles): (usize, usize),
     out: *mut u8,
 ) {
     let mut row = rows;
     let mut to = out.cast::<i8>();
-    for size in tiles {
+    for tile in 0..tiles {
+        let size = pixels / tiles + usize::from(tile < pixels % tiles);
         for pixel in 0..size {
             // SAFETY: the caller promises the sizes.
             unsafe {

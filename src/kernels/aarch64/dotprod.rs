@@ -4,7 +4,7 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 
 use super::codes::{Finish, read16, signed, store8, store16};
-use super::conv::{Conv, Gemm, STEP, Tile};
+use super::conv::{Conv, Gemm, Product, STEP};
 use crate::kernels::ConvArgs;
 use crate::kernels::variants::Convolution;
 use crate::kernels::vector::depthwise::{self, Depthwise, Segment};
@@ -70,60 +70,90 @@ impl Gemm for Dotprod {
     }
 
     #[target_feature(enable = "dotprod")]
-    unsafe fn product(tile: &Tile<'_>, pixels: usize) {
+    unsafe fn products(block: &Product<'_>, pixels: usize, tiles: usize) {
         unsafe {
             match pixels {
-                1 => product::<1>(tile),
-                2 => product::<2>(tile),
-                3 => product::<3>(tile),
-                4 => product::<4>(tile),
-                5 => product::<5>(tile),
-                6 => product::<6>(tile),
-                7 => product::<7>(tile),
-                _ => product::<8>(tile),
+                1 => products::<1>(block, tiles),
+                2 => products::<2>(block, tiles),
+                3 => products::<3>(block, tiles),
+                4 => products::<4>(block, tiles),
+                5 => products::<5>(block, tiles),
+                6 => products::<6>(block, tiles),
+                7 => products::<7>(block, tiles),
+                _ => products::<8>(block, tiles),
             }
         }
     }
 }
 
-/// The codes of `M` pixels.
+/// The codes of tiles of `M` pixels.
 #[inline(always)]
-unsafe fn product<const M: usize>(tile: &Tile<'_>) {
+unsafe fn products<const M: usize>(block: &Product<'_>, tiles: usize) {
     unsafe {
-        let biases = tile.numbers.cast::<i32>();
-        let mut sums = [[vld1q_s32(biases), vld1q_s32(biases.add(4))]; M];
-        let (mut codes, mut weights) = (tile.codes, tile.weights);
-        for _ in 0..tile.depth / STEP {
-            let x: [int8x16_t; M] = std::array::from_fn(|m| vld1q_s8(codes.add(m * STEP)));
-            lane::<M, 0>(&mut sums, &x, weights);
-            lane::<M, 1>(&mut sums, &x, weights.add(32));
-            lane::<M, 2>(&mut sums, &x, weights.add(64));
-            lane::<M, 3>(&mut sums, &x, weights.add(96));
-            codes = codes.add(M * STEP);
-            weights = weights.add(128);
-        }
-        let rest = (tile.depth % STEP).div_ceil(4);
-        if rest > 0 {
-            let x: [int8x16_t; M] = std::array::from_fn(|m| vld1q_s8(codes.add(m * STEP)));
-            lane::<M, 0>(&mut sums, &x, weights);
-            if rest > 1 {
-                lane::<M, 1>(&mut sums, &x, weights.add(32));
+        let steps = block.depth / STEP;
+        let rest = (block.depth % STEP).div_ceil(4);
+        let (mut codes, mut out) = (block.codes, block.out);
+        for _ in 0..tiles {
+            let biases = block.numbers.cast::<i32>();
+            let mut sums = [[vld1q_s32(biases), vld1q_s32(biases.add(4))]; M];
+            let mut weights = block.weights;
+            for _ in 0..steps / 2 {
+                step::<M>(&mut sums, codes, weights);
+                step::<M>(&mut sums, codes.add(M * STEP), weights.add(128));
+                codes = codes.add(2 * M * STEP);
+                weights = weights.add(256);
             }
-            if rest > 2 {
-                lane::<M, 2>(&mut sums, &x, weights.add(64));
+            if steps % 2 == 1 {
+                step::<M>(&mut sums, codes, weights);
+                codes = codes.add(M * STEP);
+                weights = weights.add(128);
             }
-            if rest > 3 {
-                lane::<M, 3>(&mut sums, &x, weights.add(96));
+            if rest > 0 {
+                let x: [int8x16_t; M] = std::array::from_fn(|m| vld1q_s8(codes.add(m * STEP)));
+                lane::<M, 0>(&mut sums, &x, weights);
+                if rest > 1 {
+                    lane::<M, 1>(&mut sums, &x, weights.add(32));
+                }
+                if rest > 2 {
+                    lane::<M, 2>(&mut sums, &x, weights.add(64));
+                }
+                if rest > 3 {
+                    lane::<M, 3>(&mut sums, &x, weights.add(96));
+                }
+                codes = codes.add(M * STEP);
+            }
+
+            let finish = Finish::new(block.epilogue);
+            let multipliers = block.numbers.add(32).cast::<f32>();
+            let (a, b) = (vld1q_f32(multipliers), vld1q_f32(multipliers.add(4)));
+            for m in (0..M).step_by(2) {
+                let [first, second] = [sums[m], sums[(m + 1).min(M - 1)]];
+                let sums = [first[0], first[1], second[0], second[1]];
+                let codes = finish.sixteen(sums, [a, b, a, b]);
+                store8(vget_low_u8(codes), None, block.channels, out);
+                out = out.add(block.out_stride);
+                if m + 1 < M {
+                    store8(vget_high_u8(codes), None, block.channels, out);
+                    out = out.add(block.out_stride);
+                }
             }
         }
-        let finish = Finish::new(tile.epilogue);
-        let multipliers = tile.numbers.add(32).cast::<f32>();
-        let multipliers = [vld1q_f32(multipliers), vld1q_f32(multipliers.add(4))];
-        for (m, sums) in sums.into_iter().enumerate() {
-            let codes = finish.eight(sums, multipliers);
-            let sum = tile.sum.map(|sum| sum.at(m, 0));
-            store8(codes, sum, tile.channels, tile.out.add(m * tile.out_stride));
-        }
+    }
+}
+
+/// Adds the products of `STEP` codes of each pixel.
+#[inline(always)]
+unsafe fn step<const M: usize>(
+    sums: &mut [[int32x4_t; 2]; M],
+    codes: *const i8,
+    weights: *const i8,
+) {
+    unsafe {
+        let x: [int8x16_t; M] = std::array::from_fn(|m| vld1q_s8(codes.add(m * STEP)));
+        lane::<M, 0>(sums, &x, weights);
+        lane::<M, 1>(sums, &x, weights.add(32));
+        lane::<M, 2>(sums, &x, weights.add(64));
+        lane::<M, 3>(sums, &x, weights.add(96));
     }
 }
 
@@ -176,13 +206,10 @@ impl Isa for Dotprod {
         out: *mut u8,
     ) {
         unsafe {
-            let sums = [sums[0], sums[1 % N], sums[2 % N], sums[3 % N]];
-            store16(
-                Finish::new(epilogue).sixteen(sums, multipliers),
-                sum,
-                channels,
-                out,
-            );
+            let sums = std::array::from_fn(|n| sums[n % N]);
+            let multipliers = std::array::from_fn(|n| vld1q_f32(multipliers.add(4 * n)));
+            let codes = Finish::new(epilogue).sixteen(sums, multipliers);
+            store16(codes, sum, channels, out);
         }
     }
 

@@ -6,8 +6,8 @@
 
 use std::arch::aarch64::*;
 
-use super::codes::{Finish, added, read16, signed, store16};
-use super::conv::{Conv, Gemm, STEP, Tile};
+use super::codes::{Finish, read16, signed, store16};
+use super::conv::{Conv, Gemm, Product, STEP};
 use crate::kernels::ConvArgs;
 use crate::kernels::variants::Convolution;
 use crate::kernels::vector::depthwise::{self, Depthwise, Segment};
@@ -51,89 +51,122 @@ impl Gemm for Neon {
         (k / STEP * Self::OUTPUTS + o) * STEP + k % STEP
     }
 
-    unsafe fn product(tile: &Tile<'_>, pixels: usize) {
+    unsafe fn products(block: &Product<'_>, pixels: usize, tiles: usize) {
         unsafe {
             match pixels {
-                1 => product::<1>(tile),
-                2 => product::<2>(tile),
-                3 => product::<3>(tile),
-                _ => product::<4>(tile),
+                1 => products::<1>(block, tiles),
+                2 => products::<2>(block, tiles),
+                3 => products::<3>(block, tiles),
+                _ => products::<4>(block, tiles),
             }
         }
     }
 }
 
-/// The codes of `M` pixels.
+/// The codes of tiles of `M` pixels.
 #[inline(always)]
-unsafe fn product<const M: usize>(tile: &Tile<'_>) {
+unsafe fn products<const M: usize>(block: &Product<'_>, tiles: usize) {
     unsafe {
-        let mut sums = [[vdupq_n_s32(0); 4]; M];
-        let (mut codes, mut weights) = (tile.codes, tile.weights);
-        for _ in 0..tile.depth / STEP {
-            let x: [int8x16_t; M] = std::array::from_fn(|m| vld1q_s8(codes.add(m * STEP)));
-            for o in 0..4 {
-                let w = vld1q_s8(weights.add(o * STEP));
-                for m in 0..M {
-                    let products = vmull_s8(vget_low_s8(x[m]), vget_low_s8(w));
-                    let products = vmlal_high_s8(products, x[m], w);
-                    sums[m][o] = vpadalq_s16(sums[m][o], products);
+        let steps = block.depth / STEP;
+        let rest = block.depth % STEP;
+        let (mut codes, mut out) = (block.codes, block.out);
+        for _ in 0..tiles {
+            let mut sums = [[vdupq_n_s32(0); 4]; M];
+            let mut weights = block.weights;
+            if steps > 0 {
+                step::<M, true>(&mut sums, codes, weights);
+                codes = codes.add(M * STEP);
+                weights = weights.add(4 * STEP);
+                for _ in 0..(steps - 1) / 2 {
+                    step::<M, false>(&mut sums, codes, weights);
+                    step::<M, false>(&mut sums, codes.add(M * STEP), weights.add(4 * STEP));
+                    codes = codes.add(2 * M * STEP);
+                    weights = weights.add(8 * STEP);
+                }
+                if steps.is_multiple_of(2) {
+                    step::<M, false>(&mut sums, codes, weights);
+                    codes = codes.add(M * STEP);
+                    weights = weights.add(4 * STEP);
                 }
             }
-            codes = codes.add(M * STEP);
-            weights = weights.add(4 * STEP);
-        }
-        let rest = tile.depth % STEP;
-        if rest > 0 {
-            for m in 0..M {
-                let x = vld1q_s8(codes.add(m * STEP));
+            if rest > 8 {
+                step::<M, false>(&mut sums, codes, weights);
+                codes = codes.add(M * STEP);
+            } else if rest > 0 {
+                let x: [int8x8_t; M] = std::array::from_fn(|m| vld1_s8(codes.add(m * STEP)));
                 for o in 0..4 {
-                    let w = vld1q_s8(weights.add(o * STEP));
-                    let mut products = vmull_s8(vget_low_s8(x), vget_low_s8(w));
-                    if rest > 8 {
-                        products = vmlal_high_s8(products, x, w);
+                    let w = vld1_s8(weights.add(o * STEP));
+                    for (sums, x) in sums.iter_mut().zip(x) {
+                        sums[o] = vpadalq_s16(sums[o], vmull_s8(x, w));
                     }
-                    sums[m][o] = vpadalq_s16(sums[m][o], products);
                 }
+                codes = codes.add(M * STEP);
             }
-        }
-        let finish = Finish::new(tile.epilogue);
-        let biases = vld1q_s32(tile.numbers.cast());
-        let multipliers = vld1q_f32(tile.numbers.add(16).cast());
-        let total = |m: usize| {
-            let [a, b, c, d] = sums[m];
-            vaddq_s32(vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d)), biases)
-        };
-        for m in (0..M).step_by(2) {
-            let next = (m + 1).min(M - 1);
-            let codes = finish.eight([total(m), total(next)], [multipliers; 2]);
-            store4(tile, codes, m);
-            if next > m {
-                store4(
-                    tile,
-                    vreinterpret_u8_u32(vrev64_u32(vreinterpret_u32_u8(codes))),
-                    next,
-                );
+
+            let biases = vld1q_s32(block.numbers.cast());
+            let multipliers = vld1q_f32(block.numbers.add(16).cast());
+            let total = |m: usize| {
+                let [a, b, c, d] = sums[m.min(M - 1)];
+                vaddq_s32(vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d)), biases)
+            };
+            let finish = Finish::new(block.epilogue);
+            if M > 2 {
+                let totals = [total(0), total(1), total(2), total(3)];
+                let codes = vreinterpretq_u32_u8(finish.sixteen(totals, [multipliers; 4]));
+                store4(vgetq_lane_u32::<0>(codes), block, &mut out);
+                store4(vgetq_lane_u32::<1>(codes), block, &mut out);
+                store4(vgetq_lane_u32::<2>(codes), block, &mut out);
+                if M > 3 {
+                    store4(vgetq_lane_u32::<3>(codes), block, &mut out);
+                }
+            } else {
+                let codes = finish.eight([total(0), total(1)], [multipliers; 2]);
+                let codes = vreinterpret_u32_u8(codes);
+                store4(vget_lane_u32::<0>(codes), block, &mut out);
+                if M > 1 {
+                    store4(vget_lane_u32::<1>(codes), block, &mut out);
+                }
             }
         }
     }
 }
 
-/// Stores the first four codes, or as many as the tile has channels, for pixel `m`.
+/// Adds the products of `STEP` codes of each pixel, or begins with them.
 #[inline(always)]
-unsafe fn store4(tile: &Tile<'_>, codes: uint8x8_t, m: usize) {
+unsafe fn step<const M: usize, const FIRST: bool>(
+    sums: &mut [[int32x4_t; 4]; M],
+    codes: *const i8,
+    weights: *const i8,
+) {
     unsafe {
-        let mut codes = codes;
-        if let Some(sum) = &tile.sum {
-            let sum = sum.at(m, 0);
-            codes = added(codes, vget_low_u8(read16(sum.data, tile.channels)), &sum);
+        let x: [int8x16_t; M] = std::array::from_fn(|m| vld1q_s8(codes.add(m * STEP)));
+        for o in 0..4 {
+            let w = vld1q_s8(weights.add(o * STEP));
+            for (sums, &x) in sums.iter_mut().zip(&x) {
+                let products = vmull_s8(vget_low_s8(x), vget_low_s8(w));
+                let products = vmlal_high_s8(products, x, w);
+                sums[o] = if FIRST {
+                    vpaddlq_s16(products)
+                } else {
+                    vpadalq_s16(sums[o], products)
+                };
+            }
         }
-        let out = tile.out.add(m * tile.out_stride);
-        let first = vget_lane_u32::<0>(vreinterpret_u32_u8(codes));
-        if tile.channels >= 4 {
-            out.cast::<u32>().write_unaligned(first);
+    }
+}
+
+/// Stores the first of four codes of a pixel, as many as there are channels, and goes on
+/// to the next pixel.
+#[inline(always)]
+unsafe fn store4(codes: u32, block: &Product<'_>, out: &mut *mut u8) {
+    unsafe {
+        if block.channels == 4 {
+            out.cast::<u32>().write_unaligned(codes);
         } else {
-            std::ptr::copy_nonoverlapping(first.to_le_bytes().as_ptr(), out, tile.channels);
+            let bytes = codes.to_le_bytes();
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), *out, block.channels);
         }
+        *out = out.add(block.out_stride);
     }
 }
 
@@ -169,13 +202,10 @@ impl Isa for Neon {
         out: *mut u8,
     ) {
         unsafe {
-            let sums = [sums[0], sums[1 % N], sums[2 % N], sums[3 % N]];
-            store16(
-                Finish::new(epilogue).sixteen(sums, multipliers),
-                sum,
-                channels,
-                out,
-            );
+            let sums = std::array::from_fn(|n| sums[n % N]);
+            let multipliers = std::array::from_fn(|n| vld1q_f32(multipliers.add(4 * n)));
+            let codes = Finish::new(epilogue).sixteen(sums, multipliers);
+            store16(codes, sum, channels, out);
         }
     }
 

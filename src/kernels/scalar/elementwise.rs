@@ -1,52 +1,8 @@
 //! Kernels that work code by code.
 
 use super::round::{requantize, sum};
+use crate::kernels::runs::Runs;
 use crate::kernels::{AddArgs, MulArgs, Source, Target};
-
-/// How the codes of several pictures of one shape can be walked together: as one
-/// run where no picture has bytes between its pixels, else pixel by pixel.
-#[derive(Clone, Copy)]
-struct Runs {
-    first: usize,
-    count: usize,
-    len: usize,
-    joined: bool,
-}
-
-impl Runs {
-    fn new(target: &Target<'_>, joined: bool) -> Self {
-        if joined && target.is_packed() {
-            Self {
-                first: target.range.start,
-                count: 1,
-                len: target.range.len() * target.channels,
-                joined: true,
-            }
-        } else {
-            Self {
-                first: target.range.start,
-                count: target.range.len(),
-                len: target.channels,
-                joined: false,
-            }
-        }
-    }
-
-    fn step(self, pixel_stride: usize) -> usize {
-        if self.joined { self.len } else { pixel_stride }
-    }
-
-    fn of<'a>(self, source: Source<'a>) -> impl Iterator<Item = &'a [u8]> {
-        let data = source.from_pixel(self.first);
-        let runs = data.chunks(self.step(source.pixel_stride));
-        runs.take(self.count).map(move |run| &run[..self.len])
-    }
-
-    fn of_mut(self, target: Target<'_>) -> impl Iterator<Item = &mut [u8]> {
-        let runs = target.data.chunks_mut(self.step(target.pixel_stride));
-        runs.take(self.count).map(move |run| &mut run[..self.len])
-    }
-}
 
 /// The input picture, three bytes a pixel without a gap, to the first tensor of
 /// three channels: channel `c` of a pixel is `tables[256 * c + byte[order[c]]]`.

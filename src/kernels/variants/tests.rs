@@ -2,4 +2,5 @@
 //! in parts.
 
 mod conv;
+mod elementwise;
 mod resample;

@@ -269,6 +269,22 @@ impl<I: Isa> Convolution for Depthwise<I> {
 /// The processor has the instructions and the segment's pointers are good.
 #[inline(always)]
 pub unsafe fn segment<I: Isa>(segment: &Segment<'_>) {
+    // Whole blocks of channels, to which nothing is added, need no decisions.
+    let plain = segment.channels == lanes::<I>() && segment.sum.is_none();
+    // SAFETY: the caller promises it.
+    unsafe {
+        if plain {
+            windows::<I, true>(segment);
+        } else {
+            windows::<I, false>(segment);
+        }
+    }
+}
+
+/// # Safety
+/// As [`segment`]; a `PLAIN` segment has a whole block of channels and no summand.
+#[inline(always)]
+unsafe fn windows<I: Isa, const PLAIN: bool>(segment: &Segment<'_>) {
     let Window {
         kernel,
         stride,
@@ -278,11 +294,11 @@ pub unsafe fn segment<I: Isa>(segment: &Segment<'_>) {
     // SAFETY: the caller promises it.
     unsafe {
         if kernel == [HEIGHT, 3] && stride[COLUMNS] == 1 {
-            sliding::<I>(segment, dilation[COLUMNS]);
+            sliding::<I, PLAIN>(segment, dilation[COLUMNS]);
         } else if kernel == [HEIGHT, 3] && stride[COLUMNS] == 2 && dilation[COLUMNS] == 1 {
-            striding::<I>(segment);
+            striding::<I, PLAIN>(segment);
         } else {
-            each::<I>(segment);
+            each::<I, PLAIN>(segment);
         }
     }
 }
@@ -294,7 +310,8 @@ impl Segment<'_> {
     /// The rows are good for the picture's width.
     #[inline(always)]
     unsafe fn column(&self, part: usize, x: isize) -> [*const u8; 3] {
-        if x < 0 || x as usize >= self.width {
+        // A column left of the picture is a large number.
+        if x as usize >= self.width {
             return [self.zeros; 3];
         }
         let at = x as usize * self.stride;
@@ -326,22 +343,39 @@ unsafe fn biases<I: Isa>(segment: &Segment<'_>) -> [I::Vector; VECTORS] {
     }
 }
 
+/// Reads a column of three rows.
+#[inline(always)]
+unsafe fn read<I: Isa, const PLAIN: bool>(
+    segment: &Segment<'_>,
+    part: usize,
+    x: isize,
+) -> I::Column {
+    let channels = if PLAIN {
+        lanes::<I>()
+    } else {
+        segment.channels
+    };
+    // SAFETY: the rows are good for so many channels.
+    unsafe { I::column(segment.column(part, x), channels) }
+}
+
 /// Stores the codes of output pixel `start + index`.
 #[inline(always)]
-unsafe fn store<I: Isa>(segment: &Segment<'_>, sums: [I::Vector; VECTORS], index: usize) {
+unsafe fn store<I: Isa, const PLAIN: bool>(
+    segment: &Segment<'_>,
+    sums: [I::Vector; VECTORS],
+    index: usize,
+) {
     // SAFETY: a block's multipliers follow its biases; the index is within the segment.
     unsafe {
-        let multipliers = segment.numbers.add(VECTORS * I::LANES * 4).cast::<f32>();
-        let sum = segment.sum.map(|sum| sum.at(index, 0));
+        let multipliers = segment.numbers.add(lanes::<I>() * 4).cast::<f32>();
+        let (sum, channels) = if PLAIN {
+            (None, lanes::<I>())
+        } else {
+            (segment.sum.map(|sum| sum.at(index, 0)), segment.channels)
+        };
         let out = segment.out.add(index * segment.out_stride);
-        I::store::<VECTORS>(
-            sums,
-            multipliers,
-            &segment.epilogue,
-            sum,
-            segment.channels,
-            out,
-        );
+        I::store::<VECTORS>(sums, multipliers, &segment.epilogue, sum, channels, out);
     }
 }
 
@@ -359,25 +393,95 @@ unsafe fn weights<I: Isa>(segment: &Segment<'_>) -> [I::Weights; 3] {
     }
 }
 
+/// Columns of a row of windows, one after the other.
+struct Columns<'a, 's, const PLAIN: bool> {
+    segment: &'a Segment<'s>,
+    /// The column's first three rows, and what leads to the next column: 0 in zeros.
+    rows: [*const u8; HEIGHT],
+    steps: [usize; HEIGHT],
+    /// The column; one left of the picture is a large number.
+    x: usize,
+    step: usize,
+}
+
+impl<'a, 's, const PLAIN: bool> Columns<'a, 's, PLAIN> {
+    /// The columns from `x` on, `step` apart.
+    #[inline(always)]
+    fn new(segment: &'a Segment<'s>, x: isize, step: usize) -> Self {
+        let at = |n: usize| {
+            let offset = x.wrapping_mul(segment.stride as isize);
+            segment.rows[n].wrapping_offset(offset & segment.inside[n] as isize)
+        };
+        Self {
+            segment,
+            rows: [at(0), at(1), at(2)],
+            steps: std::array::from_fn(|n| (step * segment.stride) & segment.inside[n]),
+            x: x as usize,
+            step,
+        }
+    }
+
+    /// The next column.
+    ///
+    /// # Safety
+    /// As [`segment`].
+    #[inline(always)]
+    unsafe fn next<I: Isa>(&mut self) -> I::Column {
+        let channels = if PLAIN {
+            lanes::<I>()
+        } else {
+            self.segment.channels
+        };
+        let rows = if self.x < self.segment.width {
+            self.rows
+        } else {
+            [self.segment.zeros; HEIGHT]
+        };
+        for (row, step) in self.rows.iter_mut().zip(self.steps) {
+            *row = row.wrapping_add(step);
+        }
+        self.x = self.x.wrapping_add(self.step);
+        // SAFETY: a column inside the picture has the block's channels in each row.
+        unsafe { I::column(rows, channels) }
+    }
+}
+
 /// Windows of three columns a `dilation` apart, at every pixel.
 #[inline(always)]
-unsafe fn sliding<I: Isa>(segment: &Segment<'_>, dilation: usize) {
-    let step = dilation as isize;
+unsafe fn sliding<I: Isa, const PLAIN: bool>(segment: &Segment<'_>, dilation: usize) {
     // SAFETY: `segment`'s caller promises good pointers.
     unsafe {
         let [u, v, w] = weights::<I>(segment);
         let biases = biases::<I>(segment);
-        let read = |x: isize| I::column(segment.column(0, x), segment.channels);
         for phase in 0..dilation.min(segment.len) {
             let first = segment.first_column(phase);
-            let (mut a, mut b) = (read(first), read(first + step));
-            let mut x = first + 2 * step;
-            for index in (phase..segment.len).step_by(dilation) {
-                let c = read(x);
+            let mut columns = Columns::<PLAIN>::new(segment, first, dilation);
+            let (mut a, mut b) = (columns.next::<I>(), columns.next::<I>());
+            let mut c;
+            let mut index = phase;
+            // Three windows in turn, so that no column moves from register to register.
+            loop {
+                c = columns.next::<I>();
                 let sums = I::add_columns(biases, [&a, &b, &c], [&u, &v, &w]);
-                store::<I>(segment, sums, index);
-                (a, b) = (b, c);
-                x += step;
+                store::<I, PLAIN>(segment, sums, index);
+                index += dilation;
+                if index >= segment.len {
+                    break;
+                }
+                a = columns.next::<I>();
+                let sums = I::add_columns(biases, [&b, &c, &a], [&u, &v, &w]);
+                store::<I, PLAIN>(segment, sums, index);
+                index += dilation;
+                if index >= segment.len {
+                    break;
+                }
+                b = columns.next::<I>();
+                let sums = I::add_columns(biases, [&c, &a, &b], [&u, &v, &w]);
+                store::<I, PLAIN>(segment, sums, index);
+                index += dilation;
+                if index >= segment.len {
+                    break;
+                }
             }
         }
     }
@@ -385,28 +489,26 @@ unsafe fn sliding<I: Isa>(segment: &Segment<'_>, dilation: usize) {
 
 /// Windows of three neighbouring columns, at every second pixel.
 #[inline(always)]
-unsafe fn striding<I: Isa>(segment: &Segment<'_>) {
+unsafe fn striding<I: Isa, const PLAIN: bool>(segment: &Segment<'_>) {
     // SAFETY: `segment`'s caller promises good pointers.
     unsafe {
         let [u, v, w] = weights::<I>(segment);
         let biases = biases::<I>(segment);
-        let read = |x: isize| I::column(segment.column(0, x), segment.channels);
-        let mut x = segment.first_column(0);
-        let mut a = read(x);
+        let mut columns = Columns::<PLAIN>::new(segment, segment.first_column(0), 1);
+        let mut a = columns.next::<I>();
         for index in 0..segment.len {
-            let b = read(x + 1);
-            let c = read(x + 2);
+            let b = columns.next::<I>();
+            let c = columns.next::<I>();
             let sums = I::add_columns(biases, [&a, &b, &c], [&u, &v, &w]);
-            store::<I>(segment, sums, index);
+            store::<I, PLAIN>(segment, sums, index);
             a = c;
-            x += 2;
         }
     }
 }
 
 /// Windows of any size, each on its own.
 #[inline(always)]
-unsafe fn each<I: Isa>(segment: &Segment<'_>) {
+unsafe fn each<I: Isa, const PLAIN: bool>(segment: &Segment<'_>) {
     // SAFETY: `segment`'s caller promises good pointers.
     unsafe {
         let biases = biases::<I>(segment);
@@ -417,12 +519,12 @@ unsafe fn each<I: Isa>(segment: &Segment<'_>) {
             for part in 0..segment.rows.len() / HEIGHT {
                 for kx in 0..segment.window.kernel[COLUMNS] {
                     let x = first + (kx * segment.window.dilation[COLUMNS]) as isize;
-                    let column = I::column(segment.column(part, x), segment.channels);
+                    let column = read::<I, PLAIN>(segment, part, x);
                     sums = I::add_columns(sums, [&column], [&I::load_weights(weights)]);
                     weights = weights.add(I::COLUMN_BYTES);
                 }
             }
-            store::<I>(segment, sums, index);
+            store::<I, PLAIN>(segment, sums, index);
         }
     }
 }

@@ -46,8 +46,8 @@ pub(super) struct Conv<I> {
     gather: Gather,
     groups: usize,
     outputs: usize,
-    /// Whether the rows are the picture itself.
-    direct: bool,
+    /// Whether the rows are the picture itself, where the target has its size.
+    pointwise: bool,
     /// Codes of a row, `I::DEPTH` at a time.
     steps: usize,
     blocks: Vec<Block>,
@@ -105,7 +105,7 @@ impl<I: Gemm> Conv<I> {
         let depth = weights.len() / outputs;
         let inputs = depth / (window.kernel[0] * window.kernel[1]);
         let steps = depth.div_ceil(I::DEPTH);
-        let pointwise = window.kernel == [1, 1] && window.stride == [1, 1] && window.pad == [0, 0];
+        let plain = window.kernel == [1, 1] && window.stride == [1, 1] && window.pad == [0, 0];
 
         // A deep product gets narrower and taller tiles, or its weights leave the cache.
         let most = (1..=4).filter(|&n| I::PIXELS[n - 1] > 0);
@@ -121,7 +121,7 @@ impl<I: Gemm> Conv<I> {
             },
             groups: args.groups,
             outputs,
-            direct: pointwise && args.groups == 1 && depth.is_multiple_of(4) && I::DEPTH == 4,
+            pointwise: plain && args.groups == 1 && depth.is_multiple_of(4) && I::DEPTH == 4,
             steps,
             blocks: Vec::new(),
             weights: AlignedBytes::default(),
@@ -189,8 +189,8 @@ impl<I: Gemm> Conv<I> {
     }
 
     /// Bytes of the rows as gathered, and of the rows as 16-bit numbers.
-    fn scratch(&self) -> (usize, usize) {
-        if self.direct {
+    fn scratch(&self, direct: bool) -> (usize, usize) {
+        if direct {
             return (0, 0);
         }
         let gathered = self.chunk() * self.gather.row_stride;
@@ -201,7 +201,7 @@ impl<I: Gemm> Conv<I> {
 
 impl<I: Gemm> Convolution for Conv<I> {
     fn reserve(&self, scratch: &mut Scratch) {
-        let (gathered, widened) = self.scratch();
+        let (gathered, widened) = self.scratch(self.pointwise);
         scratch.bytes(gathered + widened);
     }
 
@@ -220,7 +220,9 @@ impl<I: Gemm> Convolution for Conv<I> {
         assert_eq!(target.channels, self.outputs);
         assert!(target.data.len() >= (count - 1) * target.pixel_stride + target.channels);
         assert!(target.range.end <= target.height * target.width);
-        if self.direct {
+        let direct =
+            self.pointwise && (source.height, source.width) == (target.height, target.width);
+        if direct {
             assert!(
                 source.data.len() >= (target.range.end - 1) * source.pixel_stride + source.channels
             );
@@ -234,7 +236,7 @@ impl<I: Gemm> Convolution for Conv<I> {
             Sum::new(residual, target.range.start)
         });
 
-        let (gathered, widened) = self.scratch();
+        let (gathered, widened) = self.scratch(direct);
         let (gathered, widened) = scratch.bytes(gathered + widened).split_at_mut(gathered);
         let out = target.data.as_mut_ptr();
         let chunk = self.chunk();
@@ -243,7 +245,7 @@ impl<I: Gemm> Convolution for Conv<I> {
             let pixels = chunk.min(count - done);
             let first = target.range.start + done;
             for block in &self.blocks {
-                let (codes, code_stride) = if self.direct {
+                let (codes, code_stride) = if direct {
                     (source.from_pixel(first).as_ptr(), source.pixel_stride)
                 } else {
                     if group != Some((done, block.group)) {

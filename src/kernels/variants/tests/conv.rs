@@ -222,6 +222,13 @@ fn accumulators_wrap_rather_than_stop() {
 }
 
 #[test]
+fn a_target_may_reach_beyond_its_source() {
+    let mut case = constant(8, 200, 3, 1, 0);
+    case.out = Picture::new(5, 7, 5, 5);
+    case.check(&mut Scratch::default());
+}
+
+#[test]
 fn every_variant_of_this_processor_is_made_for_a_plain_convolution() {
     let dense = constant(20, 200, 3, 1, 0);
     let names = |case: &Case| {
