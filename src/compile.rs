@@ -183,7 +183,7 @@ pub fn compile(graph: &Graph, manifest: &Manifest, path: &str) -> Result<Compile
 fn is_quantized(graph: &GraphProto) -> bool {
     graph.node.iter().any(|node| {
         let op = node.op_type.as_str();
-        op.starts_with("QLinear") || matches!(op, "QuantizeLinear" | "DequantizeLinear")
+        op.starts_with("QLinear") || matches!(op, "QGemm" | "QuantizeLinear" | "DequantizeLinear")
     })
 }
 

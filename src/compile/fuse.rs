@@ -6,6 +6,7 @@
 //! function of one code is a table of 256.
 
 use std::collections::HashSet;
+use std::rc::Rc;
 
 use super::net::{Kind, Net, Table};
 use crate::program::{Quant, Resample};
@@ -21,10 +22,6 @@ pub enum Activation {
     /// `clip(alpha * x + beta, 0, 1)`.
     HardSigmoid(f32, f32),
     HardSwish,
-    /// Times a constant.
-    Scale(f32),
-    /// Plus a constant.
-    Shift(f32),
 }
 
 impl Activation {
@@ -39,9 +36,78 @@ impl Activation {
             Self::Tanh => f64::from(x).tanh() as f32,
             Self::HardSigmoid(alpha, beta) => hard_sigmoid(alpha, beta),
             Self::HardSwish => x * hard_sigmoid(1.0 / 6.0, 0.5),
-            Self::Scale(factor) => x * factor,
-            Self::Shift(summand) => x + summand,
         }
+    }
+
+    /// The bounds of a Clip.
+    pub fn clip(self) -> Option<[f32; 2]> {
+        match self {
+            Self::Clip(low, high) => Some([low, high]),
+            _ => None,
+        }
+    }
+}
+
+/// A function of two real numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arithmetic {
+    Add,
+    Sub,
+    Mul,
+    Div,
+}
+
+impl Arithmetic {
+    /// Applies it in f32.
+    pub fn apply(self, a: f32, b: f32) -> f32 {
+        match self {
+            Self::Add => a + b,
+            Self::Sub => a - b,
+            Self::Mul => a * b,
+            Self::Div => a / b,
+        }
+    }
+}
+
+/// The real number that each code stands for, after functions of it alone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Curve(Rc<[f32; 256]>);
+
+impl Curve {
+    /// What DequantizeLinear makes of each code.
+    pub fn of(quant: Quant) -> Self {
+        Self::from_codes(|code| dequantize(quant, code))
+    }
+
+    pub fn from_codes(real: impl Fn(u8) -> f32) -> Self {
+        Self(Rc::new(std::array::from_fn(|code| real(code as u8))))
+    }
+
+    /// After one more function.
+    pub fn then(&self, f: impl Fn(f32) -> f32) -> Self {
+        Self(Rc::new(self.0.map(f)))
+    }
+
+    /// A function of this and another curve of the same codes.
+    pub fn with(&self, other: &Self, f: impl Fn(f32, f32) -> f32) -> Self {
+        Self::from_codes(|code| f(self.at(code), other.at(code)))
+    }
+
+    pub fn at(&self, code: u8) -> f32 {
+        self.0[usize::from(code)]
+    }
+
+    /// Its values quantized.
+    pub fn table(&self, to: Quant) -> Table {
+        Box::new(self.0.map(|x| quantize(to, x)))
+    }
+
+    /// The same, if no value is rounded by it.
+    pub fn exact_table(&self, to: Quant) -> Option<Table> {
+        let table = self.table(to);
+        let mut pairs = self.0.iter().zip(table.iter());
+        let is_exact = pairs.all(|(&x, &code)| dequantize(to, code) == x);
+        is_exact.then_some(table)
     }
 }
 
@@ -58,29 +124,17 @@ pub fn dequantize(quant: Quant, code: u8) -> f32 {
     (f32::from(code) - f32::from(quant.zero_point)) * quant.scale
 }
 
-/// The codes that a chain of Relu and Clip keeps within; `None` where another
-/// function is in it.
-pub fn bounds(activations: &[Activation], quant: Quant) -> Option<[u8; 2]> {
-    let mut bounds = [0, 255];
-    for activation in activations {
-        let Activation::Clip(low, high) = *activation else {
-            return None;
-        };
-        let (low, high) = (quantize(quant, low), quantize(quant, high));
-        bounds = bounds.map(|code: u8| code.max(low).min(high));
-    }
-    Some(bounds)
+/// A range that leaves every number as it is.
+pub const EVERYTHING: [f32; 2] = [f32::NEG_INFINITY, f32::INFINITY];
+
+/// The range of a Clip after one that kept numbers in `range`.
+pub fn clipped(range: [f32; 2], low: f32, high: f32) -> [f32; 2] {
+    range.map(|x| Activation::Clip(low, high).apply(x))
 }
 
-/// The table from codes of one quantization to another through functions, as
-/// DequantizeLinear, the functions and QuantizeLinear would do it.
-pub fn table(from: Quant, activations: &[Activation], to: Quant) -> Table {
-    let mut table = Box::new([0; 256]);
-    for (code, entry) in (0..=255).zip(table.iter_mut()) {
-        let x = dequantize(from, code);
-        *entry = quantize(to, activations.iter().fold(x, |x, f| f.apply(x)));
-    }
-    table
+/// The codes that Clips to a range keep a result within.
+pub fn bounds(range: [f32; 2], quant: Quant) -> [u8; 2] {
+    range.map(|x| quantize(quant, x))
 }
 
 /// Whether a table never orders two codes the other way round.
@@ -207,14 +261,39 @@ mod tests {
     #[test]
     fn clipping_commutes_with_quantization() {
         let q = quant(0.03, 7);
-        let clip = [Activation::Clip(0.0, 6.0)];
-        let [low, high] = bounds(&clip, q).unwrap();
-        for i in -3000..3000 {
-            let x = i as f32 * 0.01;
-            let direct = quantize(q, clip[0].apply(x));
-            assert_eq!(direct, quantize(q, x).max(low).min(high));
+        let clips = [(0.0, 6.0), (1.0, 3.0), (4.0, 2.0)];
+        let range = |n| {
+            let clips = clips.iter().take(n);
+            clips.fold(EVERYTHING, |range, &(low, high)| clipped(range, low, high))
+        };
+        for n in 0..=clips.len() {
+            let [low, high] = bounds(range(n), q);
+            for i in -3000..3000 {
+                let x = i as f32 * 0.01;
+                let clip = |x, &(low, high): &(f32, f32)| Activation::Clip(low, high).apply(x);
+                let direct = quantize(q, clips.iter().take(n).fold(x, clip));
+                assert_eq!(direct, quantize(q, x).max(low).min(high));
+            }
         }
-        assert_eq!(bounds(&[Activation::Sigmoid], q), None);
+    }
+
+    #[test]
+    fn a_relu_needs_no_other_quantization_and_most_functions_do() {
+        let q = quant(0.03, 7);
+        let relu = Curve::of(q).then(|x| x.max(0.0));
+        let table = relu.exact_table(q).unwrap();
+        assert_eq!((table[0], table[7], table[9]), (7, 7, 9));
+        assert_eq!(Curve::of(q).then(|x| x * 0.5).exact_table(q), None);
+        assert_eq!(Curve::of(q).then(|x| x.min(1.0)).exact_table(q), None);
+    }
+
+    #[test]
+    fn a_value_times_its_gate_is_a_curve() {
+        let q = quant(0.05, 100);
+        let x = Curve::of(q);
+        let gate = x.then(|x| Activation::HardSigmoid(1.0 / 6.0, 0.5).apply(x));
+        let product = x.with(&gate, |a, b| Arithmetic::Mul.apply(a, b));
+        assert_eq!(product, x.then(|x| Activation::HardSwish.apply(x)));
     }
 
     #[test]
@@ -236,7 +315,7 @@ mod tests {
         let q = quant(0.1, 100);
         let mut net = net_of(&[(4, q), (4, q), (4, q)]);
         conv(&mut net, 0, 1);
-        let relu = table(q, &[Activation::Clip(0.0, f32::INFINITY)], q);
+        let relu = Curve::of(q).then(|x| x.max(0.0)).table(q);
         let map = Kind::Map {
             input: ValueId(1),
             table: relu,
@@ -260,7 +339,7 @@ mod tests {
             conv(&mut net, 0, 1);
             let map = Kind::Map {
                 input: ValueId(1),
-                table: table(q, &[Activation::Clip(0.0, f32::INFINITY)], to),
+                table: Curve::of(q).then(|x| x.max(0.0)).table(to),
             };
             net.add_step("relu", map, Some(ValueId(2))).unwrap();
             fold_tables(&mut net);
@@ -276,7 +355,7 @@ mod tests {
         for (output, high) in [(2, 9.0), (3, 5.0)] {
             let map = Kind::Map {
                 input: ValueId(output - 1),
-                table: table(q, &[Activation::Clip(0.0, high)], q),
+                table: Curve::of(q).then(|x| x.clamp(0.0, high)).table(q),
             };
             net.add_step("clip", map, Some(ValueId(output))).unwrap();
         }
@@ -304,7 +383,7 @@ mod tests {
         net.add_step("spread", resize, Some(ValueId(1))).unwrap();
         let map = Kind::Map {
             input: ValueId(1),
-            table: table(q, &[], other),
+            table: Curve::of(q).table(other),
         };
         net.add_step("map", map, Some(ValueId(2))).unwrap();
         hoist_tables(&mut net);

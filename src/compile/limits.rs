@@ -15,5 +15,5 @@ pub const MAX_CONSTANT_BYTES: u64 = 1 << 29;
 pub const MAX_ARENA_BYTES: u64 = check::MAX_ARENA_BYTES;
 /// Parts of one concatenation.
 pub const MAX_PARTS: usize = 1024;
-/// Activation functions that follow each other without a quantization between.
-pub const MAX_ACTIVATIONS: usize = 16;
+/// Bytes of the names of the nodes that become one operation.
+pub const MAX_JOINED_NAMES: usize = 1 << 14;

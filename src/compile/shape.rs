@@ -105,6 +105,8 @@ pub struct WindowShape {
     pub output: [usize; 2],
     /// Whether every window covers a pixel of the input.
     pub always_inside: bool,
+    /// Whether a last, partial window reaches beyond the border.
+    pub overhangs: bool,
 }
 
 /// Works out a window; the error says what does not fit.
@@ -118,6 +120,7 @@ pub fn window(attributes: &WindowAttributes) -> Result<WindowShape, String> {
         },
         output: [1; 2],
         always_inside: true,
+        overhangs: false,
     };
     for (name, list, len) in [
         ("strides", attributes.strides, 2),
@@ -169,7 +172,12 @@ pub fn window(attributes: &WindowAttributes) -> Result<WindowShape, String> {
             output += 1;
         }
         let last = (output - 1) * stride - pads[0];
+        result.overhangs |= last + reach > input + pads[1];
+        // First the ends, so that a window far outside costs no time.
         result.always_inside &= reach > pads[0] && last < input;
+        result.always_inside &= dilation == 1
+            || output > i64::from(crate::frame::MAX_SIDE)
+            || (0..output).all(|o| covers(o * stride - pads[0], dilation, kernel, input));
         let narrow = |value: i64| u32::try_from(value).map_err(|_| format!("{value} is too large"));
         result.window.kernel[side] = narrow(kernel)?;
         result.window.stride[side] = narrow(stride)?;
@@ -178,6 +186,25 @@ pub fn window(attributes: &WindowAttributes) -> Result<WindowShape, String> {
         result.output[side] = usize::try_from(output).map_err(|e| e.to_string())?;
     }
     Ok(result)
+}
+
+/// Whether a tap of a window that starts at `start` lies among `len` pixels.
+fn covers(start: i64, dilation: i64, kernel: i64, len: i64) -> bool {
+    // The first tap that is not before them: a division rounded up.
+    let tap = ((-start).max(0) + dilation - 1) / dilation;
+    tap < kernel && start + tap * dilation < len
+}
+
+/// Whether a program may hold a window: its border is narrower than its kernel, the
+/// last one starts inside the picture, and no other would fit behind it.
+pub fn is_runnable(window: &Window, input: [u32; 2], output: [u32; 2]) -> bool {
+    (0..2).all(|side| {
+        let reach = (i64::from(window.kernel[side]) - 1) * i64::from(window.dilation[side]) + 1;
+        let (stride, pad) = (i64::from(window.stride[side]), i64::from(window.pad[side]));
+        let last = (i64::from(output[side]) - 1) * stride - pad;
+        let input = i64::from(input[side]);
+        pad < reach && last < input && last + reach + stride > input
+    })
 }
 
 #[cfg(test)]
@@ -213,6 +240,38 @@ mod tests {
         assert_eq!(window(&attributes).unwrap().output, [1, 1]);
         attributes.round_up = true;
         assert_eq!(window(&attributes).unwrap().output, [2, 2]);
+    }
+
+    #[test]
+    fn a_window_may_step_over_the_picture() {
+        let mut attributes = plain(1, 2);
+        attributes.pads = &[1, 1, 1, 1];
+        assert!(window(&attributes).unwrap().always_inside);
+        attributes.dilations = &[2, 2];
+        assert!(!window(&attributes).unwrap().always_inside);
+    }
+
+    #[test]
+    fn a_partial_window_may_reach_beyond_the_border() {
+        let mut attributes = plain(4, 3);
+        attributes.round_up = true;
+        assert!(window(&attributes).unwrap().overhangs);
+        attributes.pads = &[0, 0, 1, 1];
+        assert!(!window(&attributes).unwrap().overhangs);
+    }
+
+    #[test]
+    fn a_border_as_wide_as_the_kernel_cannot_be_run() {
+        let window = |pad| Window {
+            kernel: [3, 3],
+            stride: [1, 1],
+            dilation: [1, 1],
+            pad: [pad; 2],
+        };
+        assert!(is_runnable(&window(2), [4, 4], [6, 6]));
+        assert!(!is_runnable(&window(3), [4, 4], [7, 7]));
+        assert!(!is_runnable(&window(0), [4, 4], [5, 5]));
+        assert!(!is_runnable(&window(0), [4, 4], [1, 1]));
     }
 
     #[test]

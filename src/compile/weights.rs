@@ -1,5 +1,6 @@
 //! A convolution's constants in the program's form.
 
+use super::fuse::Arithmetic;
 use super::net::Convolution;
 use crate::program::{Quant, Window};
 
@@ -25,6 +26,42 @@ pub enum Bias {
     Real(Vec<f32>),
 }
 
+/// A factor and then a summand of each output channel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChannelAffine {
+    pub factors: Vec<f32>,
+    pub summands: Vec<f32>,
+}
+
+impl ChannelAffine {
+    /// Arithmetic between a tensor and one number for each of its channels;
+    /// `tensor_first` tells the order. `None` where it is not of this form.
+    pub fn of(operation: Arithmetic, numbers: Vec<f32>, tensor_first: bool) -> Option<Self> {
+        let all = |number: f32| vec![number; numbers.len()];
+        let negated = || numbers.iter().map(|x| -x).collect();
+        let (factors, summands) = match (operation, tensor_first) {
+            (Arithmetic::Add, _) => (all(1.0), numbers),
+            (Arithmetic::Sub, true) => (all(1.0), negated()),
+            (Arithmetic::Sub, false) => (all(-1.0), numbers),
+            (Arithmetic::Mul, _) => (numbers.clone(), all(0.0)),
+            (Arithmetic::Div, true) => (numbers.iter().map(|x| 1.0 / x).collect(), all(0.0)),
+            (Arithmetic::Div, false) => return None,
+        };
+        let is_sound = factors.iter().all(|x: &f32| x.is_finite());
+        is_sound.then_some(Self { factors, summands })
+    }
+
+    /// This and then another one.
+    pub fn then(&self, next: &Self) -> Self {
+        let pairs = self.factors.iter().zip(&next.factors);
+        let sums = self.summands.iter().zip(&next.factors).zip(&next.summands);
+        Self {
+            factors: pairs.map(|(a, b)| a * b).collect(),
+            summands: sums.map(|((a, b), c)| a * b + c).collect(),
+        }
+    }
+}
+
 /// The shape and operands of a convolution.
 #[derive(Debug, Clone, Copy)]
 pub struct Operands<'a> {
@@ -35,7 +72,12 @@ pub struct Operands<'a> {
     pub window: Window,
     pub weights: &'a QuantizedWeights,
     pub bias: Option<&'a Bias>,
+    /// Applied to the sum of products and bias.
+    pub affine: Option<&'a ChannelAffine>,
 }
+
+/// How far a summand may be from what is added, in steps of the result.
+const HALF_STEP: f64 = 0.5;
 
 /// How far a bias' scale may be from the accumulator's, relative to it, for its
 /// codes to be taken as they are.
@@ -44,7 +86,9 @@ const SCALE_TOLERANCE: f64 = 1e-4;
 /// Lays out a convolution's constants; the error says why they cannot be used.
 ///
 /// A bias whose scale is the accumulator's (`sx * sw`) is taken as stored, which
-/// is what ONNX Runtime does; any other is rounded to that scale in f64.
+/// is what ONNX Runtime does; any other is rounded to that scale in f64. Factors of
+/// the channels go into the multipliers, their signs into the weights, and summands
+/// into the bias.
 pub fn convolution(
     input: super::net::ValueId,
     from: Quant,
@@ -76,8 +120,7 @@ pub fn convolution(
             laid_out.extend((0..channels).map(|c| filter[c * taps + tap]));
         }
     }
-    let zero_points = match weights.zero_points.as_slice() {
-        list if list.iter().all(|&z| z == 0) => Vec::new(),
+    let mut zero_points = match weights.zero_points.as_slice() {
         [one] => vec![*one; outputs],
         list => list.to_vec(),
     };
@@ -86,31 +129,44 @@ pub fn convolution(
     for o in 0..outputs {
         let weight_scale = pick(&weights.scales, o);
         // The order of ONNX Runtime's QLinearConv, each operation rounded to f32.
-        let multiplier = from.scale * weight_scale / to.scale;
+        let mut multiplier = from.scale * weight_scale / to.scale;
+        let mut accumulator = f64::from(from.scale) * f64::from(weight_scale);
+        let mut code = match operands.bias {
+            None => 0,
+            Some(bias) => bias_code(bias, o, accumulator)?,
+        };
+        if let Some(affine) = operands.affine {
+            let (factor, summand) = (*at(&affine.factors, o)?, *at(&affine.summands, o)?);
+            let filter = &mut laid_out[o * per_output..][..per_output];
+            if factor == 0.0 {
+                filter.fill(0);
+                (zero_points[o], code) = (0, 0);
+            } else {
+                multiplier *= factor.abs();
+                accumulator *= f64::from(factor.abs());
+            }
+            if factor < 0.0 {
+                negate(filter, &mut zero_points[o])?;
+                code = -code;
+            }
+            let exact = f64::from(summand) / accumulator;
+            let added = rescaled(f64::from(summand), accumulator, o)?;
+            if (added as f64 - exact).abs() * f64::from(multiplier) > HALF_STEP {
+                return Err(format!(
+                    "what is added to output channel {o} is finer than its sums; quantize before \
+                     adding"
+                ));
+            }
+            code += added;
+        }
         if !multiplier.is_finite() || multiplier < 0.0 {
             return Err(format!("the scale of output channel {o} is not usable"));
         }
         multipliers.push(multiplier);
-        let accumulator = f64::from(from.scale) * f64::from(weight_scale);
-        bias.push(match operands.bias {
-            None => 0,
-            Some(Bias::Accumulator(codes)) => i64::from(*at(codes, o)?),
-            Some(Bias::Quantized(codes, scales)) => {
-                let code = *at(codes, o)?;
-                let scale = if scales.len() == 1 {
-                    scales[0]
-                } else {
-                    *at(scales, o)?
-                };
-                let scale = f64::from(scale);
-                if (scale - accumulator).abs() <= SCALE_TOLERANCE * accumulator {
-                    code
-                } else {
-                    rescaled(code as f64 * scale, accumulator, o)?
-                }
-            }
-            Some(Bias::Real(values)) => rescaled(f64::from(*at(values, o)?), accumulator, o)?,
-        });
+        bias.push(code);
+    }
+    if zero_points.iter().all(|&z| z == 0) {
+        zero_points.clear();
     }
     let largest = bias.iter().map(|b| b.unsigned_abs()).max().unwrap_or(0);
     let reach = (per_output as u64).saturating_mul(255 * 255);
@@ -134,9 +190,44 @@ pub fn convolution(
     })
 }
 
+/// A channel's bias in steps of the accumulator.
+fn bias_code(bias: &Bias, channel: usize, accumulator: f64) -> Result<i64, String> {
+    match bias {
+        Bias::Accumulator(codes) => Ok(i64::from(*at(codes, channel)?)),
+        Bias::Quantized(codes, scales) => {
+            let code = *at(codes, channel)?;
+            let scale = if scales.len() == 1 {
+                scales[0]
+            } else {
+                *at(scales, channel)?
+            };
+            let scale = f64::from(scale);
+            if (scale - accumulator).abs() <= SCALE_TOLERANCE * accumulator {
+                Ok(code)
+            } else {
+                rescaled(code as f64 * scale, accumulator, channel)
+            }
+        }
+        Bias::Real(values) => {
+            let value = f64::from(*at(values, channel)?);
+            rescaled(value, accumulator, channel)
+        }
+    }
+}
+
+/// Changes the sign of a filter, and of its zero point.
+fn negate(filter: &mut [i8], zero_point: &mut i8) -> Result<(), String> {
+    for code in filter.iter_mut().chain([zero_point]) {
+        *code = code
+            .checked_neg()
+            .ok_or("a factor below 0 and a weight of -128, which has no opposite")?;
+    }
+    Ok(())
+}
+
 fn at<T>(list: &[T], index: usize) -> Result<&T, String> {
     list.get(index)
-        .ok_or_else(|| format!("its bias has {} values", list.len()))
+        .ok_or_else(|| format!("it has {} values for its channels", list.len()))
 }
 
 fn rescaled(value: f64, scale: f64, channel: usize) -> Result<i64, String> {
@@ -182,6 +273,7 @@ mod tests {
             window: WINDOW,
             weights,
             bias,
+            affine: None,
         };
         convolution(
             ValueId(0),
@@ -221,7 +313,7 @@ mod tests {
         let reason = made(&weights(), Some(&bias)).unwrap_err();
         assert!(reason.contains("32 bits"), "{reason}");
         let reason = made(&weights(), Some(&Bias::Accumulator(vec![1]))).unwrap_err();
-        assert!(reason.contains("bias"), "{reason}");
+        assert!(reason.contains("1 values"), "{reason}");
     }
 
     #[test]

@@ -1,0 +1,190 @@
+//! Scales, zero points and constants: what is known before any code is.
+
+use super::super::constant::{Constant, Data};
+use super::super::import::SourceNode;
+use super::super::net::Size;
+use super::super::shape;
+use super::super::transpose::{Axes, Axis};
+use super::{Rejected, State, Walk, refused};
+use crate::program::Quant;
+
+/// Real constants beside a picture.
+pub(super) enum Operand {
+    /// One number for all.
+    One(f32),
+    /// One for each channel.
+    EachChannel(Vec<f32>),
+}
+
+impl Operand {
+    /// One for each of `channels`.
+    pub fn for_each(self, channels: usize) -> Vec<f32> {
+        match self {
+            Self::One(number) => vec![number; channels],
+            Self::EachChannel(numbers) => numbers,
+        }
+    }
+}
+
+impl Walk<'_> {
+    /// The scales and zero points of a Q or DQ node, and whether it is signed.
+    pub(super) fn parameters(
+        &self,
+        scale: &State,
+        zero_point: Option<&State>,
+    ) -> Result<(Vec<f32>, Vec<i64>, bool), Rejected> {
+        let Some(scales) = self.constant(scale).and_then(Constant::floats) else {
+            return refused("its scale is not a float constant");
+        };
+        if !scales.iter().all(|s| s.is_finite() && *s > 0.0) || scales.is_empty() {
+            return refused("its scale is not above 0");
+        }
+        let (zero_points, signed) = match zero_point {
+            None => (vec![0], false),
+            Some(state) => match self.constant(state) {
+                Some(constant) => {
+                    let signed = matches!(constant.data, Data::I8(_));
+                    (constant.integers().unwrap_or_default(), signed)
+                }
+                None => return refused("its zero point is not a constant"),
+            },
+        };
+        if zero_points.len() != 1 && zero_points.len() != scales.len() {
+            return refused(format!(
+                "{} zero points for {} scales",
+                zero_points.len(),
+                scales.len()
+            ));
+        }
+        Ok((scales.to_vec(), zero_points, signed))
+    }
+
+    /// The quantization of an activation, in unsigned codes.
+    pub(super) fn activation_quant(
+        &self,
+        scale: &State,
+        zero_point: Option<&State>,
+    ) -> Result<(Quant, bool), Rejected> {
+        let is_byte = zero_point
+            .and_then(|z| self.constant(z))
+            .is_none_or(|c| matches!(c.data, Data::U8(_) | Data::I8(_)));
+        match self.parameters(scale, zero_point)? {
+            (scales, zero_points, signed) if scales.len() == 1 && is_byte => {
+                let shifted = zero_points[0] + if signed { 128 } else { 0 };
+                let quant = Quant {
+                    scale: scales[0],
+                    zero_point: u8::try_from(shifted).unwrap_or_default(),
+                };
+                Ok((quant, signed))
+            }
+            _ => refused("an activation must have one scale and an 8-bit zero point"),
+        }
+    }
+
+    /// The real numbers of a constant and its shape; `None` where it is none.
+    pub(super) fn numbers(&self, state: &State) -> Option<(Vec<f32>, Vec<usize>)> {
+        let State::Dequantized(dequantized) = state else {
+            let constant = self.constant(state)?;
+            return Some((constant.floats()?.to_vec(), constant.shape.clone()));
+        };
+        let constant = self.constant(&dequantized.codes)?;
+        let codes = constant.integers()?;
+        let (scales, zeros) = (&dequantized.scales, &dequantized.zero_points);
+        let inner = inner_of(&constant.shape, scales.len(), dequantized.axis)?;
+        let real = |(i, &code): (usize, &i64)| {
+            let channel = i / inner % scales.len();
+            let zero = zeros.get(channel).or(zeros.first()).copied().unwrap_or(0);
+            (code - zero) as f32 * scales[channel]
+        };
+        let numbers = codes.iter().enumerate().map(real).collect();
+        Some((numbers, constant.shape.clone()))
+    }
+
+    /// Constants that are repeated over a picture: `None` where the state is none,
+    /// an error where they differ from pixel to pixel.
+    pub(super) fn operand(
+        &self,
+        state: &State,
+        axes: Axes,
+        size: Size,
+    ) -> Result<Option<Operand>, Rejected> {
+        let Some((numbers, shape)) = self.numbers(state) else {
+            return Ok(None);
+        };
+        if !numbers.iter().all(|x| x.is_finite()) {
+            return refused("its constant holds a number that is not finite");
+        }
+        if let [number] = numbers[..] {
+            return Ok(Some(Operand::One(number)));
+        }
+        let channels = axes.position(Axis::Channel).and_then(|at| {
+            // Counted from the end: sides that are missing before are 1.
+            let at = (at + shape.len()).checked_sub(axes.rank())?;
+            (shape.get(at) == Some(&(size.channels as usize))).then_some(at)
+        });
+        let sides = shape.iter().enumerate();
+        let is_repeated = |at| sides.clone().all(|(i, &side)| i == at || side == 1);
+        match channels {
+            Some(at) if is_repeated(at) => Ok(Some(Operand::EachChannel(numbers))),
+            _ => refused(format!(
+                "its constant of shape {shape:?} is neither one number nor one for each channel"
+            )),
+        }
+    }
+
+    /// A constant's one number for each channel, whatever its axes.
+    pub(super) fn each_channel(&self, state: &State, channels: usize) -> Option<Vec<f32>> {
+        let (numbers, _) = self.numbers(state)?;
+        let is_sound = numbers.len() == channels && numbers.iter().all(|x| x.is_finite());
+        is_sound.then_some(numbers)
+    }
+
+    /// QuantizeLinear of a constant.
+    pub(super) fn quantized_constant(
+        constant: &Constant,
+        scales: &[f32],
+        zero_points: &[i64],
+        signed: bool,
+        axis: i64,
+    ) -> Result<Constant, Rejected> {
+        let Some(values) = constant.floats() else {
+            return refused("it quantizes a constant that is not float");
+        };
+        let Some(inner) = inner_of(&constant.shape, scales.len(), axis) else {
+            return refused("its scales do not fit its axis");
+        };
+        let code = |(i, &x): (usize, &f32)| {
+            let channel = i / inner % scales.len();
+            let zero = zero_points.get(channel).or(zero_points.first());
+            (x / scales[channel]).round_ties_even() + zero.copied().unwrap_or(0) as f32
+        };
+        let codes = values.iter().enumerate().map(code);
+        let data = if signed {
+            Data::I8(codes.map(|c| c as i8).collect())
+        } else {
+            Data::U8(codes.map(|c| c as u8).collect())
+        };
+        Ok(Constant {
+            shape: constant.shape.clone(),
+            data,
+        })
+    }
+
+    /// Rows, columns and channels of a node's result.
+    pub(super) fn result_size(&self, node: &SourceNode, axes: Axes) -> Result<Size, Rejected> {
+        match axes.size(self.output_shape(node)) {
+            Some(size) => Ok(size),
+            None => refused("its result is not one picture"),
+        }
+    }
+}
+
+/// How many elements of a constant follow each other under one of its scales;
+/// `None` where the scales do not fit it.
+fn inner_of(shape: &[usize], scales: usize, axis: i64) -> Option<usize> {
+    if scales == 1 {
+        return Some(1);
+    }
+    let axis = shape::axis(axis, shape.len()).filter(|&axis| shape[axis] == scales)?;
+    Some(shape[axis + 1..].iter().product::<usize>().max(1))
+}
