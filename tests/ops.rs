@@ -1,0 +1,214 @@
+//! Every operator and form of quantized graph that `compile` reads, against ONNX
+//! Runtime: the models, the pictures and ONNX Runtime's codes are in `tests/data/ops`,
+//! and `tests/data/make_ops.py` makes them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use atrous::compile::compile;
+use atrous::engine::Segmenter;
+use atrous::engine::program::ProgramSegmenter;
+use atrous::logits::Logits;
+use atrous::mask::Mask;
+use atrous::model::{Graph, Manifest};
+use atrous::program::{Op, Output, Program, TensorId};
+use safetensors::SafeTensors;
+
+/// A model with what ONNX Runtime makes of a picture.
+struct Case<'a> {
+    /// Operator and form.
+    name: &'a str,
+    model: &'a [u8],
+    /// Rows, columns and channels of the codes.
+    shape: [usize; 3],
+    codes: &'a [u8],
+}
+
+/// A group of cases and the pictures for them by rows and columns.
+struct Group<'a> {
+    cases: Vec<Case<'a>>,
+    pictures: BTreeMap<[usize; 2], &'a [u8]>,
+}
+
+impl<'a> Group<'a> {
+    fn of(file: &'a SafeTensors) -> Self {
+        let mut group = Self {
+            cases: Vec::new(),
+            pictures: BTreeMap::new(),
+        };
+        for (name, tensor) in file.iter() {
+            let shape = tensor.shape();
+            if name.starts_with("input.") {
+                group.pictures.insert([shape[0], shape[1]], tensor.data());
+            } else if let Some(name) = name.strip_suffix(".output") {
+                let model = file.tensor(&format!("{name}.model")).unwrap();
+                group.cases.push(Case {
+                    name,
+                    model: model.data(),
+                    shape: shape.try_into().unwrap(),
+                    codes: tensor.data(),
+                });
+            }
+        }
+        group.cases.sort_by_key(|case| case.name);
+        group
+    }
+
+    /// The picture a model is for, and its rows and columns.
+    fn picture(&self, graph: &Graph) -> ([usize; 2], &'a [u8]) {
+        let input = &graph.summary().inputs[0];
+        let side = |at: usize| input.shape[at].unwrap() as usize;
+        let size = [side(2), side(3)];
+        (size, self.pictures[&size])
+    }
+}
+
+fn manifest([height, width]: [usize; 2], classes: usize) -> Manifest {
+    let mut text = format!(
+        "format = 1\nname = 'case'\nfile = 'case.onnx'\nsha256 = '{}'\nlicence = 'MIT'\n\
+         [input]\nwidth = {width}\nheight = {height}\nlayout = 'nchw'\ndtype = 'f32'\n\
+         [output]\nkind = 'logits'\n",
+        "0".repeat(64)
+    );
+    for class in 0..classes {
+        text += &format!("[[class]]\nname = 'c{class}'\ncolour = [{class}, 0, 0]\n");
+    }
+    Manifest::parse(&text, "case.toml").unwrap()
+}
+
+/// The program without its choice of the class: it ends in the tensor that the
+/// choice reads.
+fn ending_in_codes(mut program: Program) -> (Program, TensorId) {
+    let Some(Op::Argmax { input, .. }) = program.ops.pop() else {
+        panic!("the program does not end in a mask")
+    };
+    program.output = Output::Logits(input);
+    program.check().unwrap();
+    (program, input)
+}
+
+/// The codes of our program, which must be of the case's shape.
+fn codes(case: &Case, graph: &Graph, size: [usize; 2], picture: &[u8]) -> Result<Vec<u8>, String> {
+    let manifest = manifest(size, case.shape[2]);
+    let compiled = compile(graph, &manifest, case.name).map_err(|e| e.to_string())?;
+    let (program, output) = ending_in_codes(compiled.program);
+    let quant = program.tensors[output.0 as usize].quant;
+    let mut logits = Logits::default();
+    let mut segmenter = ProgramSegmenter::new(&manifest, &program);
+    segmenter.logits(picture, &mut logits).unwrap();
+    let shape = [
+        logits.height as usize,
+        logits.width as usize,
+        logits.classes,
+    ];
+    assert_eq!(shape, case.shape, "{}", case.name);
+    let code = |x: &f32| (x / quant.scale).round() + f32::from(quant.zero_point);
+    Ok(logits.values.iter().map(|x| code(x) as u8).collect())
+}
+
+fn with_group(name: &str, check: impl Fn(&Group)) {
+    let path = format!("tests/data/ops/{name}.safetensors");
+    let bytes = std::fs::read(Path::new(&path)).unwrap_or_else(|e| panic!("{path}: {e}"));
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let group = Group::of(&file);
+    assert!(!group.cases.is_empty(), "{path} holds no case");
+    check(&group);
+}
+
+/// Runs all cases of a group; their codes may be `allowed` apart.
+fn compare(group: &str, allowed: u8) {
+    with_group(group, |group| {
+        let mut failures = Vec::new();
+        for case in &group.cases {
+            let graph = Graph::parse(case.model, case.name).unwrap();
+            let (size, picture) = group.picture(&graph);
+            let ours = match codes(case, &graph, size, picture) {
+                Ok(codes) => codes,
+                Err(error) => {
+                    failures.push(error);
+                    continue;
+                }
+            };
+            let pairs = ours.iter().zip(case.codes);
+            let steps: Vec<u8> = pairs.map(|(a, b)| a.abs_diff(*b)).collect();
+            let unequal = steps.iter().filter(|&&d| d > 0).count();
+            let largest = steps.iter().copied().max().unwrap_or(0);
+            let line = format!(
+                "{}: {unequal} of {} codes unequal, at most {largest} apart",
+                case.name,
+                steps.len()
+            );
+            println!("{line}");
+            if largest > allowed {
+                failures.push(line);
+            }
+        }
+        assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+    });
+}
+
+#[test]
+fn convolutions_give_the_same_codes() {
+    compare("conv", 0);
+}
+
+#[test]
+fn functions_of_one_number_are_at_most_a_step_apart() {
+    compare("function", 1);
+}
+
+#[test]
+fn sums_products_and_concatenations_are_at_most_a_step_apart() {
+    compare("join", 1);
+}
+
+#[test]
+fn pools_are_at_most_a_step_apart() {
+    compare("pool", 1);
+}
+
+#[test]
+fn resizes_are_at_most_a_step_apart() {
+    compare("resize", 1);
+}
+
+#[test]
+fn products_of_matrices_are_at_most_a_step_apart() {
+    compare("matrix", 1);
+}
+
+#[test]
+fn blocks_of_networks_are_at_most_a_step_apart() {
+    compare("block", 1);
+}
+
+#[test]
+fn softmax_has_the_class_of_its_scores() {
+    with_group("softmax", |group| {
+        for case in &group.cases {
+            let graph = Graph::parse(case.model, case.name).unwrap();
+            let (size, picture) = group.picture(&graph);
+            let [height, width, classes] = case.shape;
+            assert_eq!(size, [height, width], "{}", case.name);
+            let manifest = manifest(size, classes);
+            let compiled = compile(&graph, &manifest, case.name).unwrap();
+            let mut segmenter = ProgramSegmenter::new(&manifest, &compiled.program);
+            let mut mask = Mask::default();
+            segmenter.segment(picture, &mut mask).unwrap();
+            let pixels = case.codes.chunks(classes).zip(&mask.labels);
+            let mut ties = 0;
+            for (pixel, &label) in pixels {
+                let largest = pixel.iter().max().unwrap();
+                // Where quantized probabilities are equal the scores decide.
+                ties += usize::from(pixel.iter().filter(|&p| p == largest).count() > 1);
+                assert_eq!(pixel[usize::from(label)], *largest, "{}", case.name);
+            }
+            println!("{}: {ties} ties of {}", case.name, mask.labels.len());
+            assert!(
+                ties < mask.labels.len() / 2,
+                "{}: hardly a class",
+                case.name
+            );
+        }
+    });
+}
