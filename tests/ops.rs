@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use atrous::compile::compile;
+use atrous::compile::{CompileError, compile};
 use atrous::engine::Segmenter;
 use atrous::engine::program::ProgramSegmenter;
 use atrous::logits::Logits;
 use atrous::mask::Mask;
+use atrous::model::graph::Element;
 use atrous::model::{Graph, Manifest};
 use atrous::program::{Op, Output, Program, TensorId};
 use safetensors::SafeTensors;
@@ -54,19 +55,25 @@ impl<'a> Group<'a> {
         group
     }
 
-    /// The picture a model is for, and its rows and columns.
-    fn picture(&self, graph: &Graph) -> ([usize; 2], &'a [u8]) {
-        let input = &graph.summary().inputs[0];
-        let side = |at: usize| input.shape[at].unwrap() as usize;
-        let size = [side(2), side(3)];
-        (size, self.pictures[&size])
+    /// The picture that a model is for.
+    fn picture(&self, manifest: &Manifest) -> &'a [u8] {
+        let input = &manifest.input;
+        self.pictures[&[input.height as usize, input.width as usize]]
     }
 }
 
-fn manifest([height, width]: [usize; 2], classes: usize) -> Manifest {
+/// What is known of a case's model: how it is fed, and its classes.
+fn manifest(graph: &Graph, classes: usize) -> Manifest {
+    let input = &graph.summary().inputs[0];
+    let side = |at: usize| input.shape[at].unwrap();
+    // As the script says: bytes are fed with the channels last.
+    let (dtype, layout, height, width) = match input.element {
+        Element::U8 => ("u8", "nhwc", side(1), side(2)),
+        _ => ("f32", "nchw", side(2), side(3)),
+    };
     let mut text = format!(
         "format = 1\nname = 'case'\nfile = 'case.onnx'\nsha256 = '{}'\nlicence = 'MIT'\n\
-         [input]\nwidth = {width}\nheight = {height}\nlayout = 'nchw'\ndtype = 'f32'\n\
+         [input]\nwidth = {width}\nheight = {height}\nlayout = '{layout}'\ndtype = '{dtype}'\n\
          [output]\nkind = 'logits'\n",
         "0".repeat(64)
     );
@@ -88,13 +95,15 @@ fn ending_in_codes(mut program: Program) -> (Program, TensorId) {
 }
 
 /// The codes of our program, which must be of the case's shape.
-fn codes(case: &Case, graph: &Graph, size: [usize; 2], picture: &[u8]) -> Result<Vec<u8>, String> {
-    let manifest = manifest(size, case.shape[2]);
-    let compiled = compile(graph, &manifest, case.name).map_err(|e| e.to_string())?;
+fn codes(case: &Case, group: &Group) -> Result<Vec<u8>, CompileError> {
+    let graph = Graph::parse(case.model, case.name).unwrap();
+    let manifest = manifest(&graph, case.shape[2]);
+    let compiled = compile(&graph, &manifest, case.name)?;
     let (program, output) = ending_in_codes(compiled.program);
     let quant = program.tensors[output.0 as usize].quant;
     let mut logits = Logits::default();
     let mut segmenter = ProgramSegmenter::new(&manifest, &program);
+    let picture = group.picture(&manifest);
     segmenter.logits(picture, &mut logits).unwrap();
     let shape = [
         logits.height as usize,
@@ -120,12 +129,10 @@ fn compare(group: &str, allowed: u8) {
     with_group(group, |group| {
         let mut failures = Vec::new();
         for case in &group.cases {
-            let graph = Graph::parse(case.model, case.name).unwrap();
-            let (size, picture) = group.picture(&graph);
-            let ours = match codes(case, &graph, size, picture) {
+            let ours = match codes(case, group) {
                 Ok(codes) => codes,
                 Err(error) => {
-                    failures.push(error);
+                    failures.push(error.to_string());
                     continue;
                 }
             };
@@ -187,14 +194,20 @@ fn softmax_has_the_class_of_its_scores() {
     with_group("softmax", |group| {
         for case in &group.cases {
             let graph = Graph::parse(case.model, case.name).unwrap();
-            let (size, picture) = group.picture(&graph);
-            let [height, width, classes] = case.shape;
-            assert_eq!(size, [height, width], "{}", case.name);
-            let manifest = manifest(size, classes);
+            let classes = case.shape[2];
+            let manifest = manifest(&graph, classes);
             let compiled = compile(&graph, &manifest, case.name).unwrap();
             let mut segmenter = ProgramSegmenter::new(&manifest, &compiled.program);
             let mut mask = Mask::default();
-            segmenter.segment(picture, &mut mask).unwrap();
+            segmenter
+                .segment(group.picture(&manifest), &mut mask)
+                .unwrap();
+            assert_eq!(
+                mask.labels.len() * classes,
+                case.codes.len(),
+                "{}",
+                case.name
+            );
             let pixels = case.codes.chunks(classes).zip(&mask.labels);
             let mut ties = 0;
             for (pixel, &label) in pixels {

@@ -12,6 +12,8 @@ use super::*;
 use crate::model::Model;
 use crate::program::{Coordinates, Op, Output, Resample};
 
+mod operators;
+
 fn bytes(name: &str, data_type: i32, dims: &[i64], raw_data: Vec<u8>) -> TensorProto {
     TensorProto {
         name: name.into(),
@@ -353,6 +355,26 @@ fn broken_graphs_are_errors_and_no_panics() {
         "QuantizeLinear",
         "DequantizeLinear",
         "QLinearGlobalAveragePool",
+        "QLinearAveragePool",
+        "QLinearLeakyRelu",
+        "QLinearMatMul",
+        "QLinearMul",
+        "QLinearReduceMean",
+        "QLinearSoftmax",
+        "QGemm",
+        "MatMul",
+        "Gemm",
+        "Sub",
+        "Div",
+        "BatchNormalization",
+        "Pad",
+        "ReduceMean",
+        "Flatten",
+        "Squeeze",
+        "Unsqueeze",
+        "Softmax",
+        "Dropout",
+        "HardSwish",
     ] {
         for inputs in [
             &[][..],
@@ -361,6 +383,9 @@ fn broken_graphs_are_errors_and_no_panics() {
             &["w"; 9],
             &["s"; 9],
             &["q", "s", "z"],
+            &["q", "s", "z", "w", "ws", "wz", "t", "y"],
+            &["x", "wf"],
+            &["x", "w"],
             &["", "x"],
         ] {
             let mut graph = tiny();

@@ -15,6 +15,10 @@ own `quantize_static` in the forms that users have:
     qop     operators on codes (QLinearConv and so on), signed weights by channel
     qops    the same with signed activations
 
+    tflite  QDQ with a picture of bytes in rows, columns, channels, made by hand in the
+            way of a converter from TFLite: every tensor unsigned, axes turned
+            around each operator, borders of their own
+
 The graph is cut where the case's result is quantized, and a 1x1 MaxPool, which
 changes nothing, is put behind it, so that a compiler that merges the end of a
 graph into the choice of the class leaves the case itself alone.
@@ -115,16 +119,13 @@ class Graph:
 CASES = []
 
 
-def case(group, forms=EVERY, size=(7, 9), channels=None, **parameters):
-    """Registers a function from a graph to the tensor under test.
-
-    `channels` is the number of channels of that tensor where it is not the
-    input's three.
+def case(group, forms=EVERY, size=(7, 9), channels=3, name=None):
+    """Registers a function from a graph to the tensor under test, which has so many
+    channels.
     """
 
     def register(build):
-        name = parameters.pop("name", build.__name__)
-        CASES.append((group, name, forms, size, channels or 3, build, parameters))
+        CASES.append((group, name or build.__name__, forms, size, channels, build))
         return build
 
     return register
@@ -244,11 +245,63 @@ def run(model, codes, kernels):
     session = ort.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    (result,) = session.run(None, feed(codes))
+    of_bytes = session.get_inputs()[0].type == "tensor(uint8)"
+    (result,) = session.run(None, {"x": codes[None]} if of_bytes else feed(codes))
     if result.dtype == np.int8:
         result = (result.astype(np.int16) + 128).astype(np.uint8)
     assert result.dtype == np.uint8 and result.ndim == 4, (result.dtype, result.shape)
+    if of_bytes:
+        return result[0]
     return np.ascontiguousarray(result[0].transpose(1, 2, 0))
+
+
+class Converted(Graph):
+    """A graph that is quantized as it is built; every tensor is of codes."""
+
+    def __init__(self, name, height, width):
+        super().__init__(name, height, width)
+        self.quant = {"x": (np.float32(2 / 255), np.uint8(127))}
+
+    def scale(self, low=0.01, high=0.03):
+        return np.float32(self.rng.uniform(low, high))
+
+    def real(self, codes):
+        return self.op("DequantizeLinear", codes, *self.quant[codes])
+
+    def codes(self, real, scale=None, zero=None):
+        zero = self.rng.integers(90, 170) if zero is None else zero
+        quant = (scale or self.scale(), np.uint8(zero))
+        made = self.op("QuantizeLinear", real, *quant)
+        self.quant[made] = quant
+        return made
+
+    def turned(self, kind, real, *inputs, **attributes):
+        """An operator on channels first between pictures with channels last."""
+        x = self.op("Transpose", real, perm=[0, 3, 1, 2])
+        x = self.op(kind, x, *inputs, **attributes)
+        return self.op("Transpose", x, perm=[0, 2, 3, 1])
+
+    def weights(self, x, outputs, per_group, kernel):
+        """Unsigned weights with a zero point, and a bias in the sums' scale."""
+        shape = (outputs, per_group, kernel, kernel)
+        codes = self.rng.integers(0, 256, shape, dtype=np.uint8)
+        quant = (self.scale(0.002, 0.006), np.uint8(self.rng.integers(100, 150)))
+        bias = self.rng.integers(-2000, 2000, outputs).astype(np.int32)
+        step = np.float32(self.quant[x][0] * quant[0])
+        return (
+            self.op("DequantizeLinear", self.constant(codes), *quant),
+            self.op("DequantizeLinear", self.constant(bias), step, np.int32(0)),
+        )
+
+    def model(self, output):
+        value = helper.make_tensor_value_info
+        picture = value("x", TensorProto.UINT8, [1, *self.size, 3])
+        result = value(output, TensorProto.UINT8, None)
+        graph = helper.make_graph(
+            self.nodes, "g", [picture], [result], initializer=self.stored
+        )
+        opsets = [helper.make_opsetid("", 13)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=8)
 
 
 def write(path, arrays):
@@ -639,6 +692,58 @@ def batch_normalization(g):
     return g.op("BatchNormalization", x, scale, shift, mean, g.floats(4, low=0.5))
 
 
+# As a converter from TFLite writes them.
+
+
+def converted(group, size=(8, 10)):
+    def register(build):
+        CASES.append((group, build.__name__, ("tflite",), size, None, build))
+        return build
+
+    return register
+
+
+@converted("conv")
+def turned_convolutions(g):
+    """Each in its own axes; the second behind a border of its own."""
+    filters = g.weights("x", 6, 3, 3)
+    real = g.turned("Conv", g.real("x"), *filters, strides=[2, 2], auto_pad="SAME_UPPER")
+    real = g.op("Clip", real, np.float32(0), np.float32(6))
+    x = g.codes(real, zero=0)
+    filters = g.weights(x, 6, 1, 3)
+    real = g.op("Pad", g.real(x), np.int64([0, 1, 1, 0, 0, 1, 1, 0]), np.float32(0))
+    x = g.codes(g.turned("Conv", real, *filters, group=6))
+    filters = g.weights(x, 4, 6, 1)
+    return g.codes(g.turned("Conv", g.real(x), *filters))
+
+
+@converted("block")
+def turned_pyramid(g):
+    """Sum, pooled picture, concatenation and resize with channels last."""
+    filters = g.weights("x", 5, 3, 1)
+    x = g.codes(g.turned("Conv", g.real("x"), *filters))
+    filters = g.weights(x, 5, 5, 1)
+    y = g.codes(g.turned("Conv", g.real(x), *filters))
+    x = g.codes(g.op("Add", g.real(x), g.real(y)))
+    mean = g.codes(g.op("ReduceMean", g.real(x), axes=[1, 2], keepdims=1))
+    filters = g.weights(mean, 4, 5, 1)
+    mean = g.codes(g.turned("Conv", g.real(mean), *filters))
+    mean = g.op("Tile", g.real(mean), np.int64([1, *g.size, 1]))
+    joined = g.codes(g.op("Concat", mean, g.real(x), axis=3))
+    filters = g.weights(joined, 3, 9, 1)
+    return g.codes(g.turned("Conv", g.real(joined), *filters))
+
+
+@converted("resize", (5, 6))
+def turned_resize(g):
+    filters = g.weights("x", 5, 3, 1)
+    x = g.codes(g.turned("Conv", g.real("x"), *filters))
+    sizes = np.int64([1, 5, 9, 11])
+    how = dict(mode="linear", coordinate_transformation_mode="align_corners")
+    real = g.turned("Resize", g.real(x), None, None, sizes, **how)
+    return g.codes(real, *g.quant[x])
+
+
 # Probabilities: only the class is compared.
 
 
@@ -659,6 +764,19 @@ def log_softmax(g):
     return g.op("LogSoftmax", g.conv("x", 3, 5), axis=1)
 
 
+def built(name, form, size, channels, build, folder, group):
+    """The model of a case in one form."""
+    if form == "tflite":
+        graph = Converted(name, *size)
+        codes = build(graph)
+        return graph.model(graph.turned("MaxPool", codes, kernel_shape=[1, 1]))
+    graph = Graph(name, *size)
+    result = build(graph)
+    graph.op("Conv", result, graph.floats(1, channels, 1, 1), name="tail")
+    model = quantized(graph.model("tail_"), form, size, folder)
+    return cut(model, form, size, group == "softmax")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kernels", action="store_true", help="print which kernels ran")
@@ -670,16 +788,11 @@ def main():
     groups = collections.defaultdict(dict)
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        for group, name, forms, size, channels, build, _ in CASES:
+        for group, name, forms, size, channels, build in CASES:
             if arguments.only not in f"{group}/{name}":
                 continue
             for form in forms:
-                graph = Graph(name, *size)
-                result = build(graph)
-                weights = graph.floats(1, channels, 1, 1)
-                graph.op("Conv", result, weights, name="tail")
-                model = quantized(graph.model("tail_"), form, size, folder)
-                model = cut(model, form, size, group == "softmax")
+                model = built(name, form, size, channels, build, folder, group)
                 kernels = folder / "kernels.onnx" if arguments.kernels else None
                 codes = picture(*size)
                 output = run(model, codes, kernels)
