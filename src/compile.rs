@@ -10,6 +10,15 @@
 //! Three forms of quantized graphs are read: QuantizeLinear and DequantizeLinear
 //! around float operators, as ONNX Runtime writes them or as converters from
 //! TFLite do, and operators on codes (QLinearConv and the like).
+//!
+//! What has an integer form, exactly as ONNX Runtime runs it or at most one code apart:
+//! convolutions of any kind, products with matrices of weights, sums and products of
+//! two tensors, arithmetic with constants, functions of one number, normalization by
+//! channel, pools and means over the picture, concatenations of channels, resizes,
+//! borders of zeros before a window, reshapes and transposes that move no pixel, and
+//! Softmax before the choice of the class. A real result that two operators read
+//! without a quantization between them has none: it would be rounded once more than
+//! the graph says.
 
 use thiserror::Error;
 use tract_onnx::pb::GraphProto;

@@ -72,6 +72,7 @@ class Graph:
     def __init__(self, name, height, width):
         self.rng = np.random.default_rng(zlib.crc32(name.encode()))
         self.size = (height, width)
+        self.opset = OPSET
         self.nodes = []
         self.stored = []
 
@@ -111,7 +112,7 @@ class Graph:
         graph = helper.make_graph(
             self.nodes, "g", [picture], [result], initializer=self.stored
         )
-        opsets = [helper.make_opsetid("", OPSET)]
+        opsets = [helper.make_opsetid("", self.opset)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
         return onnx.shape_inference.infer_shapes(model)
 
@@ -218,11 +219,9 @@ def cut(model, form, size, softmax):
         [value(short(last), element, None)],
         initializer=stored,
     )
-    domains = {n.domain for n in nodes}
-    opsets = [helper.make_opsetid("", OPSET)]
-    if "com.microsoft" in domains:
-        opsets.append(helper.make_opsetid("com.microsoft", 1))
-    return helper.make_model(result, opset_imports=opsets, ir_version=8)
+    return helper.make_model(
+        result, opset_imports=model.opset_import, ir_version=8
+    )
 
 
 class Shortener:
@@ -372,7 +371,7 @@ def conv_clip_both(g):
     return g.op("Clip", g.conv("x", 3, 5), np.float32(-0.7), np.float32(0.9))
 
 
-@case("conv", QDQ, channels=4)
+@case("conv", channels=4)
 def conv_clip_constant_nodes(g):
     low, high = (
         g.op("Constant", value=numpy_helper.from_array(np.float32(v), "v"))
@@ -381,7 +380,7 @@ def conv_clip_constant_nodes(g):
     return g.op("Clip", g.conv("x", 3, 4), low, high)
 
 
-@case("conv", QDQ, channels=4)
+@case("conv", channels=4)
 def conv_pad_before(g):
     """A border of zeros of its own in front of a convolution."""
     x = g.conv("x", 3, 5)
@@ -534,18 +533,25 @@ pool("global_average_large", "GlobalAveragePool", size=(33, 31), forms=("u8s8", 
 pool("reduce_mean", "ReduceMean", axes=[2, 3], keepdims=1, forms=("u8s8", "qop"))
 
 
-@case("pool", QDQ, channels=4)
+@case("pool", channels=4)
 def average_after_pad(g):
     x = g.conv("x", 3, 4)
     x = g.op("Pad", x, np.int64([0, 0, 1, 1, 0, 0, 1, 1]), np.float32(0))
     return g.op("AveragePool", x, **K3, strides=[2, 2])
 
 
-@case("pool", QDQ, channels=4)
+@case("pool", channels=4)
 def max_after_pad(g):
     x = g.op("Relu", g.conv("x", 3, 4))
     x = g.op("Pad", x, np.int64([0, 0, 1, 1, 0, 0, 1, 1]), np.float32(0))
     return g.op("MaxPool", x, **K3, strides=[2, 2])
+
+
+@case("pool", ("u8s8", "qop"), channels=4)
+def mean_of_opset_18(g):
+    """Its axes are an input there."""
+    g.opset = 18
+    return g.op("ReduceMean", g.conv("x", 3, 4), np.int64([-1, 2]), keepdims=1)
 
 
 # Other sizes.

@@ -69,9 +69,16 @@ impl View<'_> {
         };
         let activation = |f| same(Operator::Activation(f));
         match op {
-            "QuantizeLinear" => same(Operator::Quantize {
-                axis: self.int("axis", 1),
-            }),
+            "QuantizeLinear" => {
+                // Without a zero point the codes are unsigned, unless this says otherwise.
+                let output_type = self.int("output_dtype", 0);
+                if !self.has(2) && !matches!(output_type, 0 | 2) {
+                    return unsupported("output_dtype without a zero point; give it one");
+                }
+                same(Operator::Quantize {
+                    axis: self.int("axis", 1),
+                })
+            }
             "DequantizeLinear" => same(Operator::Dequantize {
                 axis: self.int("axis", 1),
             }),

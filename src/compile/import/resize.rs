@@ -113,6 +113,10 @@ impl View<'_> {
         if mode != "constant" {
             return unsupported(format!("mode {mode}: only a border of zeros is supported"));
         }
+        // An attribute before opset 11, and an input since.
+        if self.float("value", 0.0) != 0.0 {
+            return unsupported("its value is not 0: only a border of zeros is supported");
+        }
         let input = self.shape(0)?;
         let pads = if self.has(1) {
             self.known(1, "pads")?.integers().unwrap_or_default()

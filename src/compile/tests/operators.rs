@@ -223,6 +223,14 @@ fn borders_that_are_not_of_zeros_are_refused() {
     let stored = vec![zeros_around(), value];
     let nodes = vec![pad(&["x", "pads", "one"]), pool()];
     assert_refused(nodes, stored, "Pad:p", "not 0");
+    let old = with(
+        pad(&["x"]),
+        &[
+            ("pads", Ints(&[0, 0, 1, 1, 0, 0, 1, 1])),
+            ("value", Float(-1.0)),
+        ],
+    );
+    assert_refused(vec![old, pool()], vec![], "Pad:p", "not 0");
     let reflected = with(pad(&["x", "pads"]), &[("mode", Text("reflect"))]);
     let nodes = vec![reflected, pool()];
     assert_refused(nodes, vec![zeros_around()], "Pad:p", "mode reflect");
@@ -387,6 +395,19 @@ fn what_has_no_integer_form_is_refused_by_name() {
             vec![floats("f", &[3], &[-1.0; 3])],
             "BatchNormalization:end",
             "not finite",
+        ),
+        (
+            vec![
+                node("Relu", &["x"], "r"),
+                with(
+                    node("QuantizeLinear", &["r", "t"], "rq"),
+                    &[("output_dtype", Int(3))],
+                ),
+                node("DequantizeLinear", &["rq", "t"], "end"),
+            ],
+            vec![],
+            "QuantizeLinear:rq",
+            "zero point",
         ),
         (
             one(node("Dropout", &["x", "", "f"], "end")),
