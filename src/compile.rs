@@ -14,7 +14,7 @@
 //! What has an integer form, exactly as ONNX Runtime runs it or at most one code apart:
 //! convolutions of any kind, products with matrices of weights, sums and products of
 //! two tensors, arithmetic with constants, functions of one number, normalization by
-//! channel, pools and means over the picture, concatenations of channels, resizes,
+//! channel, pools and means over the picture, concatenations and slices of channels, resizes,
 //! borders of zeros before a window, reshapes and transposes that move no pixel, and
 //! Softmax before the choice of the class. A real result that two operators read
 //! without a quantization between them has none: it would be rounded once more than

@@ -81,6 +81,8 @@ pub enum Operator {
     Tile,
     /// Numbers of zeros before and behind each axis.
     Pad(Vec<[usize; 2]>),
+    /// Where it begins along each axis; each step is 1.
+    Slice(Vec<usize>),
     Transpose(Vec<usize>),
     Reshape,
     Identity,

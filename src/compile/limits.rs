@@ -17,3 +17,5 @@ pub const MAX_ARENA_BYTES: u64 = check::MAX_ARENA_BYTES;
 pub const MAX_PARTS: usize = 1024;
 /// Bytes of the names of the nodes that become one operation.
 pub const MAX_JOINED_NAMES: usize = 1 << 14;
+/// Weights of the convolution that takes some of the channels.
+pub const MAX_SLICE_WEIGHTS: usize = 1 << 22;

@@ -330,6 +330,7 @@ impl Walk<'_> {
             Operator::Resize(resample) => self.resized(node, first, *resample),
             Operator::Tile => self.resized(node, first, COPY),
             Operator::Pad(around) => self.padded(first, inputs.optional(2), around),
+            Operator::Slice(begins) => self.sliced(node, first, begins),
             Operator::Transpose(order) => match first {
                 State::Labels(_) => refused("it turns a mask"),
                 _ => self.renamed(first, |axes, _| axes.transposed(order)),

@@ -506,6 +506,21 @@ def concat_nested(g):
     return g.op("Concat", joined, g.conv(joined, 7, 2), axis=1)
 
 
+@case("join", channels=3)
+def slice_of_channels(g):
+    x = g.conv("x", 3, 6)
+    return g.op("Slice", x, np.int64([2]), np.int64([-1]), np.int64([1]))
+
+
+@case("join", channels=5)
+def slice_of_joined_parts(g):
+    """A ghost module's: what is too much of a concatenation is cut off."""
+    x = g.op("Relu", g.conv("x", 3, 4))
+    joined = g.op("Concat", x, g.conv(x, 4, 4, group=4), axis=1)
+    starts, ends = np.int64([0, 0, 0, 0]), np.int64([2**40, 5, 2**40, 2**40])
+    return g.conv(g.op("Slice", joined, starts, ends), 5, 5)
+
+
 # Pools.
 
 

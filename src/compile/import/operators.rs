@@ -130,6 +130,7 @@ impl View<'_> {
             "Upsample" => self.upsample(),
             "Tile" | "Expand" => self.tile(op),
             "Pad" => self.pad(),
+            "Slice" => self.slice(),
             "Transpose" => self.transpose(),
             "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => Ok(Read {
                 operator: Operator::Reshape,
@@ -226,6 +227,54 @@ impl View<'_> {
         }
         Ok(Read {
             operator: Operator::Mean { axes, keep },
+            shape,
+        })
+    }
+
+    fn slice(&self) -> Result<Read, Unread> {
+        let input = self.shape(0)?;
+        // Attributes before opset 10.
+        let list = |index: usize, name: &str| -> Result<Vec<i64>, Unread> {
+            if self.has(index) {
+                return Ok(self.known(index, name)?.integers().unwrap_or_default());
+            }
+            Ok(self.ints(name).to_vec())
+        };
+        let (starts, ends) = (list(1, "starts")?, list(2, "ends")?);
+        if list(4, "steps")?.iter().any(|&step| step != 1) {
+            return unsupported("its steps are not 1");
+        }
+        let axes = self.axes(3, input.len())?;
+        let axes = axes.unwrap_or_else(|| (0..starts.len()).collect());
+        if starts.len() != axes.len() || ends.len() != axes.len() {
+            return misshapen(format!(
+                "{} starts and {} ends for {} axes",
+                starts.len(),
+                ends.len(),
+                axes.len()
+            ));
+        }
+        let mut begins = vec![0; input.len()];
+        let mut shape = input.to_vec();
+        for ((&axis, start), end) in axes.iter().zip(starts).zip(ends) {
+            let Some(&side) = input.get(axis) else {
+                return misshapen(format!("axis {axis} of {input:?}"));
+            };
+            // Numbers below 0 count from the end; all are kept within the side.
+            let place = |at: i64| {
+                let side = side as i64;
+                let at = if at < 0 { at.saturating_add(side) } else { at };
+                at.clamp(0, side) as usize
+            };
+            let (start, end) = (place(start), place(end));
+            if end <= start {
+                return unsupported("nothing is left of it");
+            }
+            begins[axis] = start;
+            shape[axis] = end - start;
+        }
+        Ok(Read {
+            operator: Operator::Slice(begins),
             shape,
         })
     }

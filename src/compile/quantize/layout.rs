@@ -5,10 +5,12 @@ use std::rc::Rc;
 
 use super::super::fuse;
 use super::super::import::{Operator, SourceNode};
+use super::super::limits;
 use super::super::net::{Kind, Size, ValueId};
 use super::super::transpose::{Axes, Axis};
-use super::{COPY, Codes, Inputs, Pending, PendingKind, Picture, Rejected, State, Walk};
-use super::{not_quantized, refused};
+use super::super::weights::QuantizedWeights;
+use super::{COPY, Codes, Inputs, Linear, Pending, PendingKind, Picture, Rejected, State, Walk};
+use super::{linear, not_quantized, refused};
 use crate::program::Resample;
 
 impl Walk<'_> {
@@ -99,6 +101,64 @@ impl Walk<'_> {
         }
         let codes = self.settled(state)?;
         self.moved(node, &State::Real(codes), resize)
+    }
+
+    /// Some of the channels: a convolution whose weights are 1 and 0, so that each
+    /// code is kept.
+    pub(super) fn sliced(
+        &mut self,
+        node: &SourceNode,
+        state: &State,
+        begins: &[usize],
+    ) -> Result<State, Rejected> {
+        let (Some(axes), Some(size)) = (self.axes_of(state), self.size_of(state)) else {
+            return refused(not_quantized(state));
+        };
+        let left = self.result_size(node, axes)?;
+        if left == size {
+            return Ok(state.clone());
+        }
+        if (left.height, left.width) != (size.height, size.width) {
+            return refused("it cuts rows or columns off");
+        }
+        let codes = match state {
+            State::Codes(codes) => *codes,
+            state => self.settled(state)?,
+        };
+        let begin = axes.position(Axis::Channel).map_or(0, |at| begins[at]);
+        let (channels, outputs) = (size.channels as usize, left.channels as usize);
+        if channels.saturating_mul(outputs) > limits::MAX_SLICE_WEIGHTS {
+            return refused(format!(
+                "it takes {outputs} of {channels} channels: too many"
+            ));
+        }
+        let mut weights = vec![0; channels * outputs];
+        for (output, filter) in weights.chunks_exact_mut(channels).enumerate() {
+            filter[begin + output] = 1;
+        }
+        let linear = Linear {
+            input: codes.value,
+            groups: 1,
+            window: linear::PIXEL,
+            channels,
+            weights: Rc::new(QuantizedWeights {
+                codes: weights,
+                scales: vec![1.0],
+                zero_points: vec![0],
+            }),
+            bias: None,
+            affine: None,
+        };
+        let quant = self.net.value(codes.value).quant;
+        let kind = self.convolution(&linear, left, quant, [0, 255])?;
+        let name = &self.source.value(node.output).name;
+        let value = self.net.add_value(name, left, quant)?;
+        self.net.add_step(&node.name, kind, Some(value))?;
+        let sliced = Codes { value, ..codes };
+        Ok(match state {
+            State::Codes(_) => State::Codes(sliced),
+            _ => State::Real(sliced),
+        })
     }
 
     /// The same numbers under other axes.

@@ -14,7 +14,7 @@ use super::{joined, not_quantized, refused};
 use crate::program::Window;
 
 /// A window of one pixel.
-const PIXEL: Window = Window {
+pub(super) const PIXEL: Window = Window {
     kernel: [1, 1],
     stride: [1, 1],
     dilation: [1, 1],
@@ -73,7 +73,7 @@ impl Walk<'_> {
         let State::Dequantized(weights) = inputs.required(1)? else {
             return refused(NO_WEIGHTS);
         };
-        let (weights, shape) = self.weights(weights, Some(0))?;
+        let (weights, shape) = self.weights(weights, 0)?;
         let bias = match inputs.optional(2) {
             None => None,
             Some(state) => Some(Rc::new(self.bias(state, outputs)?)),
@@ -106,7 +106,7 @@ impl Walk<'_> {
             return refused(NO_WEIGHTS);
         };
         let along = if transposed { 0 } else { 1 };
-        let (mut weights, shape) = self.weights(matrix, Some(along))?;
+        let (mut weights, shape) = self.weights(matrix, along)?;
         let &[rows, columns] = shape.as_slice() else {
             return refused("its weights are not a matrix");
         };
@@ -138,13 +138,13 @@ impl Walk<'_> {
     fn weights(
         &self,
         dequantized: &Dequantized,
-        axis: Option<usize>,
+        axis: usize,
     ) -> Result<(QuantizedWeights, Vec<usize>), Rejected> {
         let Some(constant) = self.constant(&dequantized.codes) else {
             return refused("its weights are not constants");
         };
         let each = dequantized.scales.len() > 1;
-        if each && shape::axis(dequantized.axis, constant.shape.len()) != axis {
+        if each && shape::axis(dequantized.axis, constant.shape.len()) != Some(axis) {
             return refused("its weights' scales are not along the output channels");
         }
         // u8 codes move to i8 and take their zero points with them.
@@ -262,10 +262,7 @@ impl Walk<'_> {
         let channels = self.output_shape(node).get(1).copied().unwrap_or(0);
         let mut parameters = Vec::with_capacity(4);
         for at in 1..5 {
-            match self.each_channel(inputs.required(at)?, channels) {
-                Some(list) => parameters.push(list),
-                None => return refused("its parameters are not one number for each channel"),
-            }
+            parameters.push(self.each_channel(inputs.required(at)?, channels)?);
         }
         let [scale, shift, mean, variance] = parameters.as_slice() else {
             return refused("it has not five inputs");

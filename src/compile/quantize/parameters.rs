@@ -5,7 +5,7 @@ use super::super::import::SourceNode;
 use super::super::net::Size;
 use super::super::shape;
 use super::super::transpose::{Axes, Axis};
-use super::{Rejected, State, Walk, refused};
+use super::{Dequantized, Rejected, State, Walk, refused};
 use crate::program::Quant;
 
 /// Real constants beside a picture.
@@ -14,16 +14,6 @@ pub(super) enum Operand {
     One(f32),
     /// One for each channel.
     EachChannel(Vec<f32>),
-}
-
-impl Operand {
-    /// One for each of `channels`.
-    pub fn for_each(self, channels: usize) -> Vec<f32> {
-        match self {
-            Self::One(number) => vec![number; channels],
-            Self::EachChannel(numbers) => numbers,
-        }
-    }
 }
 
 impl Walk<'_> {
@@ -49,6 +39,9 @@ impl Walk<'_> {
                 None => return refused("its zero point is not a constant"),
             },
         };
+        if zero_points.iter().any(|&z| i32::try_from(z).is_err()) {
+            return refused("its zero point is out of range");
+        }
         if zero_points.len() != 1 && zero_points.len() != scales.len() {
             return refused(format!(
                 "{} zero points for {} scales",
@@ -81,13 +74,36 @@ impl Walk<'_> {
         }
     }
 
-    /// The real numbers of a constant and its shape; `None` where it is none.
-    pub(super) fn numbers(&self, state: &State) -> Option<(Vec<f32>, Vec<usize>)> {
-        let State::Dequantized(dequantized) = state else {
-            let constant = self.constant(state)?;
-            return Some((constant.floats()?.to_vec(), constant.shape.clone()));
+    /// The shape of a constant, or of one after DequantizeLinear; `None` where it is
+    /// neither.
+    pub(super) fn constant_shape<'s>(&'s self, state: &'s State) -> Option<&'s [usize]> {
+        let constant = match state {
+            State::Dequantized(dequantized) => self.constant(&dequantized.codes)?,
+            other => self.constant(other)?,
         };
+        Some(&constant.shape)
+    }
+
+    /// The real numbers of a constant; an error where they are not all finite.
+    fn numbers(&self, state: &State) -> Result<Vec<f32>, Rejected> {
+        let numbers = match state {
+            State::Dequantized(dequantized) => self.dequantized_numbers(dequantized),
+            other => self
+                .constant(other)
+                .and_then(|c| Some(c.floats()?.to_vec())),
+        };
+        match numbers {
+            Some(numbers) if numbers.iter().all(|x| x.is_finite()) => Ok(numbers),
+            Some(_) => refused("its constant holds a number that is not finite"),
+            None => refused("its constant is not of real numbers"),
+        }
+    }
+
+    fn dequantized_numbers(&self, dequantized: &Dequantized) -> Option<Vec<f32>> {
         let constant = self.constant(&dequantized.codes)?;
+        if matches!(constant.data, Data::I64(_)) {
+            return None;
+        }
         let codes = constant.integers()?;
         let (scales, zeros) = (&dequantized.scales, &dequantized.zero_points);
         let inner = inner_of(&constant.shape, scales.len(), dequantized.axis)?;
@@ -96,8 +112,7 @@ impl Walk<'_> {
             let zero = zeros.get(channel).or(zeros.first()).copied().unwrap_or(0);
             (code - zero) as f32 * scales[channel]
         };
-        let numbers = codes.iter().enumerate().map(real).collect();
-        Some((numbers, constant.shape.clone()))
+        Some(codes.iter().enumerate().map(real).collect())
     }
 
     /// Constants that are repeated over a picture: `None` where the state is none,
@@ -108,14 +123,15 @@ impl Walk<'_> {
         axes: Axes,
         size: Size,
     ) -> Result<Option<Operand>, Rejected> {
-        let Some((numbers, shape)) = self.numbers(state) else {
+        let Some(shape) = self.constant_shape(state) else {
             return Ok(None);
         };
-        if !numbers.iter().all(|x| x.is_finite()) {
-            return refused("its constant holds a number that is not finite");
-        }
-        if let [number] = numbers[..] {
-            return Ok(Some(Operand::One(number)));
+        if shape.iter().all(|&side| side == 1) {
+            let number = self.numbers(state)?.first().copied();
+            return match number {
+                Some(number) => Ok(Some(Operand::One(number))),
+                None => refused("its constant is empty"),
+            };
         }
         let channels = axes.position(Axis::Channel).and_then(|at| {
             // Counted from the end: sides that are missing before are 1.
@@ -125,7 +141,7 @@ impl Walk<'_> {
         let sides = shape.iter().enumerate();
         let is_repeated = |at| sides.clone().all(|(i, &side)| i == at || side == 1);
         match channels {
-            Some(at) if is_repeated(at) => Ok(Some(Operand::EachChannel(numbers))),
+            Some(at) if is_repeated(at) => Ok(Some(Operand::EachChannel(self.numbers(state)?))),
             _ => refused(format!(
                 "its constant of shape {shape:?} is neither one number nor one for each channel"
             )),
@@ -133,10 +149,23 @@ impl Walk<'_> {
     }
 
     /// A constant's one number for each channel, whatever its axes.
-    pub(super) fn each_channel(&self, state: &State, channels: usize) -> Option<Vec<f32>> {
-        let (numbers, _) = self.numbers(state)?;
-        let is_sound = numbers.len() == channels && numbers.iter().all(|x| x.is_finite());
-        is_sound.then_some(numbers)
+    pub(super) fn each_channel(
+        &self,
+        state: &State,
+        channels: usize,
+    ) -> Result<Vec<f32>, Rejected> {
+        let sides = self.constant_shape(state).and_then(shape::elements);
+        if sides != Some(channels as u64) {
+            return refused("its parameters are not one number for each channel");
+        }
+        self.numbers(state)
+    }
+
+    /// Whether a constant is one number, and 0.
+    pub(super) fn is_zero(&self, state: &State) -> bool {
+        let shape = self.constant_shape(state);
+        shape.is_some_and(|shape| shape.iter().all(|&side| side == 1))
+            && self.numbers(state).is_ok_and(|numbers| numbers == [0.0])
     }
 
     /// QuantizeLinear of a constant.

@@ -173,7 +173,7 @@ impl Walk<'_> {
         if let State::Pending(pending) = tensor
             && let PendingKind::Conv(_) = pending.kind
         {
-            let numbers = Operand::One(number).for_each(pending.size.channels as usize);
+            let numbers = vec![number; pending.size.channels as usize];
             if let Some(affine) = ChannelAffine::of(operation, numbers, is_first) {
                 return self.affine(node, tensor, affine);
             }

@@ -208,12 +208,13 @@ impl Walk<'_> {
             }
             other => return refused(not_quantized(other)),
         };
-        let is_zero = match value {
+        let is_zero = match value.map(|value| (value, self.constant(value))) {
             None => zero == 0,
-            Some(value) => match self.constant(value).and_then(|c| c.integers()) {
-                Some(codes) => codes == [zero],
-                None => matches!(self.numbers(value), Some((list, _)) if list == [zero as f32]),
-            },
+            // Of codes: the zero point.
+            Some((_, Some(constant))) if constant.floats().is_none() => {
+                constant.len() == 1 && constant.integers() == Some(vec![zero])
+            }
+            Some((value, _)) => zero == 0 && self.is_zero(value),
         };
         if !is_zero {
             return refused("its value is not 0: only a border of zeros is supported");

@@ -397,6 +397,18 @@ fn what_has_no_integer_form_is_refused_by_name() {
             "not finite",
         ),
         (
+            one(node("Slice", &["x", "one", "two", "two"], "end")),
+            vec![longs("one", &[1]), longs("two", &[2])],
+            "Slice:end",
+            "rows or columns",
+        ),
+        (
+            one(node("Slice", &["x", "two", "one", "one"], "end")),
+            vec![longs("one", &[1]), longs("two", &[2])],
+            "Slice:end",
+            "nothing is left",
+        ),
+        (
             vec![
                 node("Relu", &["x"], "r"),
                 with(
