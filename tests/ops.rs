@@ -126,8 +126,9 @@ fn with_group(name: &str, mut check: impl FnMut(&Group)) {
     check(&group);
 }
 
-/// Runs all cases of a group; their codes may be `allowed` apart.
-fn compare(group: &str, allowed: u8) {
+/// Runs all cases of a group. Codes may be `steps` apart, and `percent` of a case's
+/// may be unequal.
+fn compare(group: &str, steps: u8, percent: usize) {
     with_group(group, |group| {
         let mut failures = Vec::new();
         for case in &group.cases {
@@ -139,16 +140,16 @@ fn compare(group: &str, allowed: u8) {
                 }
             };
             let pairs = ours.iter().zip(case.codes);
-            let steps: Vec<u8> = pairs.map(|(a, b)| a.abs_diff(*b)).collect();
-            let unequal = steps.iter().filter(|&&d| d > 0).count();
-            let largest = steps.iter().copied().max().unwrap_or(0);
+            let apart: Vec<u8> = pairs.map(|(a, b)| a.abs_diff(*b)).collect();
+            let unequal = apart.iter().filter(|&&d| d > 0).count();
+            let largest = apart.iter().copied().max().unwrap_or(0);
             let line = format!(
                 "{}: {unequal} of {} codes unequal, at most {largest} apart",
                 case.name,
-                steps.len()
+                apart.len()
             );
             println!("{line}");
-            if largest > allowed {
+            if largest > steps || unequal * 100 > percent * apart.len() {
                 failures.push(line);
             }
         }
@@ -158,37 +159,39 @@ fn compare(group: &str, allowed: u8) {
 
 #[test]
 fn convolutions_give_the_same_codes() {
-    compare("conv", 0);
+    compare("conv", 0, 0);
 }
 
 #[test]
 fn functions_of_one_number_are_at_most_a_step_apart() {
-    compare("function", 1);
+    compare("function", 1, 1);
 }
 
 #[test]
 fn sums_products_and_concatenations_give_the_same_codes() {
-    compare("join", 0);
+    compare("join", 0, 0);
 }
 
 #[test]
 fn pools_are_at_most_a_step_apart() {
-    compare("pool", 1);
+    // ONNX Runtime sums in float where a pool is not of the whole picture.
+    compare("pool", 1, 10);
 }
 
 #[test]
 fn resizes_are_at_most_a_step_apart() {
-    compare("resize", 1);
+    // ONNX Runtime cuts fractions off where it resizes codes, and here they are rounded.
+    compare("resize", 1, 60);
 }
 
 #[test]
 fn products_of_matrices_are_at_most_a_step_apart() {
-    compare("matrix", 1);
+    compare("matrix", 1, 1);
 }
 
 #[test]
 fn blocks_of_networks_are_at_most_a_step_apart() {
-    compare("block", 1);
+    compare("block", 1, 1);
 }
 
 #[test]
