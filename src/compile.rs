@@ -5,7 +5,8 @@
 //! typed nodes with shapes), quantize (nodes to operations on codes), fuse
 //! (activations and tables), argmax (the last resize), prune (dead operations),
 //! residual (sums into convolutions), concat (parts in place), plan (the arena)
-//! and emit.
+//! and emit. [`at_input_size`] goes before them where another input size is wanted
+//! than the graph was exported for.
 //!
 //! Three forms of quantized graphs are read: QuantizeLinear and DequantizeLinear
 //! around float operators, as ONNX Runtime writes them or as converters from
@@ -24,7 +25,7 @@ use thiserror::Error;
 use tract_onnx::pb::GraphProto;
 
 use crate::model::{Graph, Manifest};
-use crate::program::{Program, ProgramError};
+use crate::program::{Program, ProgramError, Resample};
 
 mod argmax;
 mod concat;
@@ -32,6 +33,7 @@ mod constant;
 mod emit;
 mod fuse;
 mod import;
+mod input_size;
 mod limits;
 mod net;
 mod plan;
@@ -43,6 +45,21 @@ mod shape;
 mod testing;
 mod transpose;
 mod weights;
+
+pub use input_size::at_input_size;
+
+/// What a program ends in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ending {
+    /// The mask at the manifest's input size: the choice of the class, and the
+    /// resize before it, are part of the program.
+    #[default]
+    Labels,
+    /// Quantized scores. Whoever runs the program resamples them to the mask's size
+    /// as the manifest says; a graph's own last resize is left out where it is that
+    /// very one, and stays where it is another, so that the mask is the same.
+    Logits,
+}
 
 /// A program and where each of its operations came from.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,6 +117,21 @@ pub enum CompileError {
     NotQuantized {
         /// The model.
         path: String,
+    },
+    /// The graph is bound to the input size it was exported for.
+    #[error(
+        "model '{path}' cannot be compiled for {width}x{height}: {}; export it for that size",
+        named(refusals)
+    )]
+    Bound {
+        /// The model.
+        path: String,
+        /// The input size that was asked for, in pixels.
+        width: u32,
+        /// Its height.
+        height: u32,
+        /// The nodes that do not follow it.
+        refusals: Vec<Refusal>,
     },
     /// The graph does not hold together or does not fit its manifest.
     #[error("model '{path}', '{node}': {reason}")]
@@ -161,6 +193,11 @@ fn refusals_text(refusals: &[Refusal]) -> String {
         1 => "1 node has no integer form".to_owned(),
         n => format!("{n} nodes have no integer form"),
     };
+    format!("{count}: {}", named(refusals))
+}
+
+/// The first refusals by their nodes' names, and how many more there are.
+fn named(refusals: &[Refusal]) -> String {
     let mut lines: Vec<String> = refusals
         .iter()
         .take(NAMED_REFUSALS)
@@ -169,23 +206,36 @@ fn refusals_text(refusals: &[Refusal]) -> String {
     if refusals.len() > NAMED_REFUSALS {
         lines.push(format!("and {} more", refusals.len() - NAMED_REFUSALS));
     }
-    format!("{count}: {}", lines.join("; "))
+    lines.join("; ")
 }
 
-/// Compiles a quantized graph. `path` is for messages.
+/// Compiles a quantized graph to a program that ends in the mask at the manifest's
+/// input size. `path` is for messages.
 ///
-/// The program ends in the mask at the manifest's input size: a graph's own
-/// ArgMax or last resize is merged into that step, and logits of another size are
-/// resampled as the manifest says.
+/// A graph's own ArgMax or last resize is merged into the last step, and logits of
+/// another size are resampled as the manifest says.
 ///
 /// # Errors
 /// [`CompileError`], naming the nodes at fault.
 pub fn compile(graph: &Graph, manifest: &Manifest, path: &str) -> Result<Compiled, CompileError> {
+    compile_to(graph, manifest, Ending::Labels, path)
+}
+
+/// As [`compile`], to a program of either ending.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_to(
+    graph: &Graph,
+    manifest: &Manifest,
+    ending: Ending,
+    path: &str,
+) -> Result<Compiled, CompileError> {
     let proto = graph.proto().graph.as_ref();
     let Some(proto) = proto.filter(|graph| is_quantized(graph)) else {
         return Err(CompileError::NotQuantized { path: path.into() });
     };
-    lower(proto, manifest).map_err(|fault| fault.of(path))
+    lower(proto, manifest, ending).map_err(|fault| fault.of(path))
 }
 
 /// Whether any node of the graph makes or reads codes.
@@ -196,18 +246,24 @@ fn is_quantized(graph: &GraphProto) -> bool {
     })
 }
 
-fn lower(graph: &GraphProto, manifest: &Manifest) -> Result<Compiled, Fault> {
+fn lower(graph: &GraphProto, manifest: &Manifest, ending: Ending) -> Result<Compiled, Fault> {
     let source = import::import(graph, manifest)?;
     let mut net = quantize::quantize(&source, manifest)?;
     fuse::fold_tables(&mut net);
     fuse::hoist_tables(&mut net);
-    argmax::merge_resize(&mut net);
+    match ending {
+        Ending::Labels => argmax::merge_resize(&mut net),
+        Ending::Logits => {
+            let reader = Resample::Bilinear(manifest.output.upsample.into());
+            argmax::leave_resize(&mut net, reader);
+        }
+    }
     // Before sums are fused, so that a dead reader keeps no convolution apart.
     prune::prune(&mut net);
     residual::fuse_residuals(&mut net);
     concat::place_parts(&mut net)?;
     let plan = plan::plan(&net)?;
-    let (program, report) = emit::emit(&net, &plan)?;
+    let (program, report) = emit::emit(&net, &plan, ending)?;
     program.check().map_err(Fault::Unsound)?;
     Ok(Compiled {
         program,

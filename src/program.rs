@@ -256,3 +256,14 @@ pub struct Program {
     #[serde(skip)]
     pub constants: Constants,
 }
+
+impl Program {
+    /// Multiplications (with an addition each) of one of its operations: those of a
+    /// convolution, 0 of anything else. The program has passed its check.
+    pub fn macs(&self, op: &Op) -> u64 {
+        let Op::Conv(conv) = op else { return 0 };
+        let output = &self.tensors[conv.output.0 as usize];
+        // Each output channel has its share of the weights, and uses it at each pixel.
+        u64::from(output.height) * u64::from(output.width) * conv.weights.len
+    }
+}

@@ -199,15 +199,11 @@ fn op_rows(program: &Program) -> Vec<OpRow> {
             [t.height, t.width, t.channels]
         });
         let elements: u64 = shape.iter().map(|&side| u64::from(side)).product();
-        let macs = match op {
-            Op::Conv(conv) => elements * (conv.weights.len / u64::from(shape[2])),
-            _ => 0,
-        };
         OpRow {
             kind,
             output: tensor.map_or("mask".into(), |t| t.name.clone()),
             shape,
-            macs,
+            macs: program.macs(op),
             bytes: elements,
             offset: tensor.map(|t| t.offset),
             kernel: "scalar",

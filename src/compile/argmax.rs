@@ -1,8 +1,10 @@
 //! The last resize and the choice of the class become one operation, which never
-//! makes the resized picture.
+//! makes the resized picture; or, in a program that ends in scores, both are left
+//! to whoever reads them.
 
 use super::fuse;
 use super::net::{Kind, Net};
+use crate::program::Resample;
 
 /// Merges a resize to the mask's size into the argmax that reads it.
 ///
@@ -34,6 +36,38 @@ pub fn merge_resize(net: &mut Net) {
         let node = format!("{}+{}", net.steps[producer].node, net.steps[last].node);
         net.steps[last].kind = Kind::Argmax { input, resample };
         net.steps[last].node = node;
+    }
+}
+
+/// Leaves out a resize to the mask's size of scores that the program ends in, where
+/// it is `reader`, the one by which their reader brings them to that size.
+///
+/// Another resize stays, and so does one that makes a picture smaller: scores are at
+/// most as fine as the mask.
+pub fn leave_resize(net: &mut Net, reader: Resample) {
+    let producers = net.producers();
+    let Some(last) = net.steps.len().checked_sub(1) else {
+        return;
+    };
+    let Kind::Argmax { input, .. } = net.steps[last].kind else {
+        return;
+    };
+    let size = net.value(input).size;
+    let Some(Kind::Resize {
+        input: coarse,
+        resample,
+    }) = producers[input.0].map(|producer| &net.steps[producer].kind)
+    else {
+        return;
+    };
+    let (coarse, resample) = (*coarse, *resample);
+    let from = net.value(coarse).size;
+    let is_enlarged = from.width <= size.width && from.height <= size.height;
+    if (size.width, size.height) == net.mask && resample == reader && is_enlarged {
+        net.steps[last].kind = Kind::Argmax {
+            input: coarse,
+            resample,
+        };
     }
 }
 
@@ -100,6 +134,50 @@ mod tests {
         let mut net = ending((4, 4), true);
         let before = net.clone();
         merge_resize(&mut net);
+        assert_eq!(net, before);
+    }
+
+    /// The value that the choice of the class reads.
+    fn chosen_from(net: &Net) -> ValueId {
+        let Some(Kind::Argmax { input, .. }) = net.steps.last().map(|s| &s.kind) else {
+            panic!("{:?}", net.steps)
+        };
+        *input
+    }
+
+    #[test]
+    fn scores_keep_every_resize_but_their_readers() {
+        let plain = |mask| {
+            let mut net = ending(mask, false);
+            // Without the table.
+            net.steps.truncate(2);
+            argmax(&mut net, 2);
+            net
+        };
+        let mut net = plain((4, 4));
+        leave_resize(&mut net, LINEAR);
+        assert_eq!(chosen_from(&net), ValueId(1));
+        for (mut net, reader) in [
+            (plain((4, 4)), Resample::Bilinear(Coordinates::HalfPixel)),
+            (plain((9, 9)), LINEAR),
+        ] {
+            let before = net.clone();
+            leave_resize(&mut net, reader);
+            assert_eq!(net, before);
+        }
+        // A table after the resize is part of what the scores mean.
+        let mut net = ending((4, 4), false);
+        let before = net.clone();
+        leave_resize(&mut net, LINEAR);
+        assert_eq!(net, before);
+        // From 4x4 to 2x2.
+        let mut net = plain((2, 2));
+        for (value, side) in [(1, 4), (2, 2)] {
+            net.values[value].size.height = side;
+            net.values[value].size.width = side;
+        }
+        let before = net.clone();
+        leave_resize(&mut net, LINEAR);
         assert_eq!(net, before);
     }
 }

@@ -2,15 +2,18 @@
 
 use super::net::{Kind, Net, ValueId};
 use super::plan::Plan;
-use super::{Fault, Placed};
+use super::{Ending, Fault, Placed};
 use crate::program::constants::ALIGN;
 use crate::program::{Conv, Op, Output, Program, Residual, Span, Tensor, TensorId};
 
 /// Writes the program and a report of its operations.
 ///
+/// A program that ends in scores has no operation for the choice of the class: its
+/// output is what that step reads.
+///
 /// # Errors
 /// [`Fault::Shape`] where the network is not complete.
-pub fn emit(net: &Net, plan: &Plan) -> Result<(Program, Vec<Placed>), Fault> {
+pub fn emit(net: &Net, plan: &Plan, ending: Ending) -> Result<(Program, Vec<Placed>), Fault> {
     let mut emitter = Emitter {
         net,
         plan,
@@ -21,11 +24,16 @@ pub fn emit(net: &Net, plan: &Plan) -> Result<(Program, Vec<Placed>), Fault> {
     let mut ops = Vec::with_capacity(net.steps.len());
     let mut report = Vec::with_capacity(net.steps.len());
     let (width, height) = net.mask;
+    let mut output = Output::Labels { width, height };
     for step in &net.steps {
+        if let (Kind::Argmax { input, .. }, Ending::Logits) = (&step.kind, ending) {
+            output = Output::Logits(emitter.tensor(*input)?);
+            continue;
+        }
         // An argmax has no tensor of its own: the mask lies outside the arena.
-        let output = step.output.map(|value| emitter.tensor(value)).transpose()?;
-        let output_or = |node: &str| {
-            output.ok_or_else(|| Fault::Shape {
+        let written = step.output.map(|value| emitter.tensor(value)).transpose()?;
+        let target = |node: &str| {
+            written.ok_or_else(|| Fault::Shape {
                 node: node.to_owned(),
                 reason: "it has no output".into(),
             })
@@ -35,7 +43,7 @@ pub fn emit(net: &Net, plan: &Plan) -> Result<(Program, Vec<Placed>), Fault> {
                 input: emitter.tensor(*input)?,
                 resample: *resample,
             },
-            kind => emitter.op(kind, output_or(&step.node)?)?,
+            kind => emitter.op(kind, target(&step.node)?)?,
         };
         let shape = match step.output {
             Some(value) => {
@@ -44,18 +52,11 @@ pub fn emit(net: &Net, plan: &Plan) -> Result<(Program, Vec<Placed>), Fault> {
             }
             None => [height, width, 1],
         };
-        let macs = match &step.kind {
-            Kind::Conv(conv) => {
-                let per_pixel = conv.weights.len() as u64;
-                u64::from(shape[0]) * u64::from(shape[1]) * per_pixel
-            }
-            _ => 0,
-        };
         report.push(Placed {
             node: step.node.clone(),
             kind: step.kind.name(),
             shape,
-            macs,
+            macs: 0,
         });
         ops.push(op);
     }
@@ -64,10 +65,13 @@ pub fn emit(net: &Net, plan: &Plan) -> Result<(Program, Vec<Placed>), Fault> {
         height,
         tensors: emitter.tensors,
         ops,
-        output: Output::Labels { width, height },
+        output,
         arena_bytes: plan.arena_bytes,
         constants: emitter.constants.into(),
     };
+    for (placed, op) in report.iter_mut().zip(&program.ops) {
+        placed.macs = program.macs(op);
+    }
     Ok((program, report))
 }
 
@@ -207,7 +211,7 @@ mod tests {
         let mut net = net_of(&[(3, quant(1.0, 0)), (2, quant(2.0, 5))]);
         conv(&mut net, 0, 1);
         argmax(&mut net, 1);
-        let (program, report) = emit(&net, &plan(&net).unwrap()).unwrap();
+        let (program, report) = emit(&net, &plan(&net).unwrap(), Ending::Labels).unwrap();
         let Op::Conv(conv) = &program.ops[0] else {
             panic!("{:?}", program.ops)
         };
@@ -219,5 +223,18 @@ mod tests {
         assert_eq!(program.constants[at..at + 4], 0.1f32.to_le_bytes());
         assert_eq!(report[0].macs, 24);
         assert_eq!(report[1].shape, [2, 2, 1]);
+    }
+
+    #[test]
+    fn a_program_that_ends_in_scores_chooses_no_class() {
+        let mut net = net_of(&[(3, quant(1.0, 0)), (2, quant(2.0, 5))]);
+        conv(&mut net, 0, 1);
+        argmax(&mut net, 1);
+        let (program, report) = emit(&net, &plan(&net).unwrap(), Ending::Logits).unwrap();
+        assert_eq!((program.ops.len(), report.len()), (1, 1));
+        let Output::Logits(scores) = program.output else {
+            panic!("{:?}", program.output)
+        };
+        assert_eq!(program.tensors[scores.0 as usize].name, "v1");
     }
 }

@@ -115,6 +115,10 @@ fn tiny() -> GraphProto {
     }
 }
 
+fn lower(graph: &GraphProto, manifest: &Manifest) -> Result<Compiled, Fault> {
+    super::lower(graph, manifest, Ending::Labels)
+}
+
 fn lowered(graph: &GraphProto) -> Result<Compiled, Fault> {
     lower(graph, &manifest())
 }

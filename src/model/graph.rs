@@ -158,6 +158,18 @@ impl Graph {
                         .into(),
                 )
             })?;
+        Self::checked(proto, path)
+    }
+
+    /// Checks a decoded protobuf. `path` is for messages.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub(crate) fn checked(proto: ModelProto, path: &str) -> Result<Self, ModelError> {
+        let fail = |reason: String| ModelError::Graph {
+            path: path.to_owned(),
+            reason,
+        };
         let Some(graph) = &proto.graph else {
             return Err(fail(
                 "holds no graph; it is not an ONNX model, or only part of one".into(),

@@ -23,6 +23,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use crate::kernels::Coordinates;
 use crate::logits::Logits;
 use crate::mask::Mask;
 
@@ -38,6 +39,16 @@ pub enum Upsample {
     HalfPixel,
     /// The first pixel lies on the first cell: `p = o m / n`.
     Asymmetric,
+}
+
+impl From<Upsample> for Coordinates {
+    fn from(upsample: Upsample) -> Self {
+        match upsample {
+            Upsample::AlignCorners => Self::AlignCorners,
+            Upsample::HalfPixel => Self::HalfPixel,
+            Upsample::Asymmetric => Self::Asymmetric,
+        }
+    }
 }
 
 /// Classes compared at once.

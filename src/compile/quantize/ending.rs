@@ -5,7 +5,6 @@ use super::super::transpose::Axis;
 use super::super::{Fault, Refusal};
 use super::{COPY, Codes, Rejected, State, Walk, refused};
 use crate::model::manifest::OutputKind;
-use crate::postprocess::upsample::Upsample;
 use crate::program::{Coordinates, Resample};
 
 impl Walk<'_> {
@@ -102,11 +101,7 @@ impl Walk<'_> {
             });
             return Ok(());
         } else {
-            Resample::Bilinear(match self.manifest.output.upsample {
-                Upsample::AlignCorners => Coordinates::AlignCorners,
-                Upsample::HalfPixel => Coordinates::HalfPixel,
-                Upsample::Asymmetric => Coordinates::Asymmetric,
-            })
+            Resample::Bilinear(self.manifest.output.upsample.into())
         };
         let kind = Kind::Argmax {
             input: scores,
