@@ -13,6 +13,7 @@ mod devices;
 mod doctor;
 mod exit;
 mod figures;
+mod import;
 mod inspect;
 mod model;
 mod output;
@@ -66,6 +67,9 @@ pub enum Color {
     Never,
 }
 
+/// The hidden command by which this program imports a model in another process.
+const IMPORT_COMMAND: &str = "import-worker";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Segment frames from a camera, picture, stream or drawn scene.
@@ -82,6 +86,9 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Write, check or show the run config.
     Config(config::ConfigArgs),
+    /// Import a model for another process of this program.
+    #[command(name = IMPORT_COMMAND, hide = true)]
+    Import(import::worker::WorkerArgs),
 }
 
 impl Global {
@@ -164,6 +171,7 @@ pub fn main() -> ExitCode {
         Command::Devices(args) => devices::run(args, &cli.global),
         Command::Doctor(args) => doctor::run(args, &cli.global),
         Command::Config(args) => config::run(args, &cli.global),
+        Command::Import(args) => import::worker::run(args),
     };
     exit::report(result)
 }

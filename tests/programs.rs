@@ -5,9 +5,10 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::path::Path;
 
-use atrous::compile::compile;
+use atrous::compile::{Ending, compile, compile_to};
 use atrous::engine::Segmenter;
 use atrous::engine::program::ProgramSegmenter;
+use atrous::logits::Logits;
 use atrous::mask::Mask;
 use atrous::model::artifact::{Artifact, Golden, golden};
 use atrous::model::{Graph, Model, sha256_hex};
@@ -174,6 +175,51 @@ fn tiny() -> Vec<u8> {
     model.encode_to_vec()
 }
 
+/// The model above with stride 2, and a resize to the input's size after it: by sizes
+/// in a coordinate mode, or to `twice` the cells.
+fn resizing(mode: Option<&str>) -> Vec<u8> {
+    let Some(mode) = mode else { return tiny() };
+    let mut model = ModelProto::decode(tiny().as_slice()).unwrap();
+    let graph = model.graph.as_mut().unwrap();
+    graph.node[4].attribute.push(AttributeProto {
+        name: "strides".into(),
+        r#type: 7,
+        ints: vec![2, 2],
+        ..AttributeProto::default()
+    });
+    let last = graph.node.last_mut().unwrap();
+    last.output[0] = "scores".into();
+    let text = |name: &str, value: &str| AttributeProto {
+        name: name.into(),
+        r#type: 3,
+        s: value.into(),
+        ..AttributeProto::default()
+    };
+    let (inputs, mode) = match mode {
+        "twice" => (["scores", "", "scales", ""], "asymmetric"),
+        mode => (["scores", "", "", "sizes"], mode),
+    };
+    let inputs = if inputs[3].is_empty() {
+        &inputs[..3]
+    } else {
+        &inputs
+    };
+    let attributes = vec![
+        text("mode", "linear"),
+        text("coordinate_transformation_mode", mode),
+    ];
+    graph
+        .node
+        .push(node("Resize", inputs, "logits", attributes));
+    let sizes = [1, CLASSES as i64, HEIGHT.into(), WIDTH.into()];
+    let raw = sizes.iter().flat_map(|v| v.to_le_bytes()).collect();
+    graph.initializer.push(tensor("sizes", &[4], 7, raw));
+    graph
+        .initializer
+        .push(floats("scales", &[1.0, 1.0, 2.0, 2.0]));
+    model.encode_to_vec()
+}
+
 fn picture() -> Vec<u8> {
     let size = (WIDTH * HEIGHT * 3) as usize;
     (0..size).map(|i| (i * i * 31 + i * 7) as u8).collect()
@@ -329,35 +375,10 @@ fn every_command_takes_onnx_and_artifact_alike() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     open(at);
-    image::RgbImage::from_fn(31, 23, |x, y| {
-        image::Rgb([(x * 8) as u8, (y * 11) as u8, (x * y) as u8])
-    })
-    .save(at.join("photo.png"))
-    .unwrap();
-    let made = atrous(&["compile", "tiny.onnx", "-o", "tiny.atrous"], at);
-    let stderr = String::from_utf8_lossy(&made.stderr);
-    assert!(made.status.success(), "{stderr}");
-
-    let hash = |model: &str| {
-        let args = [
-            "run",
-            "photo.png",
-            "null:",
-            "--json",
-            "--model",
-            model,
-            "--require",
-            "int8",
-        ];
-        let output = atrous(&args, at);
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let line: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        line["mask_hash"].as_str().unwrap().to_owned()
-    };
+    photo(at);
+    compiled(&["tiny.onnx", "-o", "tiny.atrous"], at);
+    let hash = |model: &str| results(model, at)[0]["mask_hash"].clone();
+    assert!(hash("tiny.onnx").is_string());
     assert_eq!(hash("tiny.onnx"), hash("tiny.atrous"));
 
     let output = atrous(&["inspect", "tiny.atrous", "--ops", "--json"], at);
@@ -370,6 +391,129 @@ fn every_command_takes_onnx_and_artifact_alike() {
         .collect();
     assert_eq!(kinds, ["input", "conv", "argmax"]);
     assert_eq!(report["ops"][1]["macs"], 3 * 4 * 80);
+}
+
+/// The JSON lines that `run` prints for `photo.png` with a model.
+fn results(model: &str, at: &Path) -> Vec<serde_json::Value> {
+    let args = [
+        "run",
+        "photo.png",
+        "null:",
+        "--json",
+        "--model",
+        model,
+        "--require",
+        "int8",
+    ];
+    let output = atrous(&args, at);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn photo(at: &Path) {
+    image::RgbImage::from_fn(31, 23, |x, y| {
+        image::Rgb([(x * 8) as u8, (y * 11) as u8, (x * y) as u8])
+    })
+    .save(at.join("photo.png"))
+    .unwrap();
+}
+
+#[track_caller]
+fn compiled(args: &[&str], at: &Path) {
+    let output = atrous(&[&["compile"], args].concat(), at);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args:?}: {stderr}");
+}
+
+#[test]
+fn an_artifact_that_ends_in_scores_gives_the_same_mask() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    photo(at);
+    for (resize, scores) in [
+        // The manifest's own way: left to whoever runs it.
+        (Some("align_corners"), "5x4"),
+        // Another one is part of the program.
+        (Some("half_pixel"), "10x8"),
+        (None, "10x8"),
+    ] {
+        std::fs::write(at.join("tiny.onnx"), resizing(resize)).unwrap();
+        compiled(&["tiny.onnx", "-o", "labels.atrous"], at);
+        let logits = ["tiny.onnx", "--labels", "logits", "-o", "logits.atrous"];
+        compiled(&logits, at);
+        let labels = &results("labels.atrous", at)[0];
+        assert_eq!(
+            labels["mask_hash"],
+            results("logits.atrous", at)[0]["mask_hash"]
+        );
+        let seen = labels["coverage"].as_object().unwrap().values();
+        let seen = seen.filter(|share| share.as_f64() > Some(0.0));
+        assert!(seen.count() >= 2, "the classes are told apart: {labels}");
+
+        let output = atrous(&["inspect", "logits.atrous"], at);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            text.contains(&format!("scores of 4 classes, {scores},")),
+            "{text}"
+        );
+        let output = atrous(&["inspect", "labels.atrous", "--json"], at);
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["ends_in"]["labels"]["width"], WIDTH);
+    }
+}
+
+#[test]
+fn the_scores_of_a_program_are_those_of_the_graph() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = open(folder.path());
+    let graph = Graph::parse(&model.onnx, "tiny").unwrap();
+    let program = compile_to(&graph, &model.manifest, Ending::Logits, "tiny").unwrap();
+    let mut segmenter = ProgramSegmenter::new(&model.manifest, &program.program);
+    let (rgb, mut logits, mut mask) = (picture(), Logits::default(), Mask::default());
+    segmenter.logits(&rgb, &mut logits).unwrap();
+    assert_eq!((logits.width, logits.height), (WIDTH, HEIGHT));
+    let first = |scores: &[f32]| {
+        let best = scores.iter().copied().fold(f32::MIN, f32::max);
+        scores.iter().position(|&s| s == best).unwrap() as u8
+    };
+    let classes: Vec<u8> = logits.values.chunks_exact(CLASSES).map(first).collect();
+    assert_eq!(classes, expected(&rgb));
+    segmenter.segment(&rgb, &mut mask).unwrap();
+    assert_eq!(mask.labels, expected(&rgb));
+}
+
+#[test]
+fn a_model_compiled_for_another_size_takes_pictures_of_that_size() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    photo(at);
+    std::fs::write(at.join("tiny.onnx"), resizing(Some("align_corners"))).unwrap();
+    compiled(&["tiny.onnx", "--size", "22x30", "-o", "large.atrous"], at);
+    let output = atrous(&["inspect", "large.atrous", "--json"], at);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["manifest"]["input"]["width"], 22);
+    assert_eq!(report["ends_in"]["labels"]["height"], 30);
+    results("large.atrous", at);
+    for size in ["0x8", "8", "axb", "8x8x8", "99999x8"] {
+        let args = ["compile", "tiny.onnx", "--size", size, "-o", "no.atrous"];
+        let output = atrous(&args, at);
+        assert_eq!(output.status.code(), Some(2), "{size}");
+    }
+    // 7x7 cells give 14x14 scores, which are not of a 13x13 input's size.
+    std::fs::write(at.join("tiny.onnx"), resizing(Some("twice"))).unwrap();
+    let args = ["compile", "tiny.onnx", "--size", "13x13", "-o", "no.atrous"];
+    let output = atrous(&args, at);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{stderr}");
+    assert!(
+        stderr.contains("'logits'") && stderr.contains("14x14"),
+        "{stderr}"
+    );
+    assert!(!at.join("no.atrous").exists());
 }
 
 #[test]

@@ -4,15 +4,16 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueEnum};
 
-use atrous::compile::compile;
+use atrous::compile::Ending;
 use atrous::engine::Segmenter;
 use atrous::engine::program::ProgramSegmenter;
+use atrous::frame::{self, MAX_SIDE};
 use atrous::mask::Mask;
-use atrous::model::artifact::{Artifact, Golden, golden};
-use atrous::model::{Graph, Model, sha256_hex};
+use atrous::model::artifact::{Golden, golden};
 
+use super::import::{Float, ImportLimits, Outcome, Refused, Request};
 use super::{Global, output};
 
 /// Seed of the picture that every artifact carries its mask of.
@@ -26,32 +27,83 @@ pub struct CompileArgs {
     /// The artifact to write.
     #[arg(short, long, value_name = "FILE.atrous")]
     output: PathBuf,
+    /// Compile it for another input size than its manifest's, in pixels, such as 513x257.
+    #[arg(long, value_name = "WxH", value_parser = size_of)]
+    size: Option<(u32, u32)>,
+    /// What the program ends in: the mask, or quantized scores, which are resampled to the
+    /// mask's size when it runs.
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    labels: Labels,
+    #[command(flatten)]
+    limits: ImportLimits,
+}
+
+/// Where the class of a pixel is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Labels {
+    /// In the program.
+    #[default]
+    Argmax,
+    /// By whoever runs it: the program ends in scores.
+    Logits,
+}
+
+impl From<Labels> for Ending {
+    fn from(labels: Labels) -> Self {
+        match labels {
+            Labels::Argmax => Self::Labels,
+            Labels::Logits => Self::Logits,
+        }
+    }
+}
+
+impl From<Ending> for Labels {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Labels => Self::Argmax,
+            Ending::Logits => Self::Logits,
+        }
+    }
+}
+
+/// Reads `WIDTHxHEIGHT`.
+///
+/// # Errors
+/// What a size must be.
+pub fn size_of(text: &str) -> Result<(u32, u32), String> {
+    let size = text
+        .split_once(['x', 'X'])
+        .and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
+    size.filter(|&(w, h)| frame::size_is_allowed(w, h))
+        .ok_or_else(|| format!("a size is WIDTHxHEIGHT, such as 513x257, sides in 1..={MAX_SIDE}"))
 }
 
 /// Compiles a model, runs it once, and writes the artifact.
 pub fn run(args: &CompileArgs, global: &Global) -> Result<()> {
     let start = Instant::now();
-    let model = Model::open(&args.model)?;
-    let graph = Graph::parse(&model.onnx, &model.origin)?;
-    let compiled = compile(&graph, &model.manifest, &model.origin)?;
-    let program = compiled.program;
-
-    let mut segmenter = ProgramSegmenter::new(&model.manifest, &program);
+    let request = Request {
+        size: args.size,
+        ending: args.labels.into(),
+        program_only: true,
+    };
+    let imported = args.limits.importer(global).import(&args.model, &request)?;
+    let (mut artifact, live) = match imported.outcome {
+        Outcome::Program {
+            artifact,
+            largest_live_bytes,
+        } => (artifact, largest_live_bytes),
+        Outcome::Float(Float { reason, .. }) => return Err(Refused::model(reason).into()),
+    };
+    let program = &artifact.program;
+    let mut segmenter = ProgramSegmenter::new(&artifact.manifest, program);
     let picture = golden::picture(GOLDEN_SEED, program.width, program.height);
     let mut mask = Mask::default();
     segmenter.segment(&picture, &mut mask)?;
 
-    let macs: u64 = compiled.report.iter().map(|op| op.macs).sum();
+    let macs: u64 = program.ops.iter().map(|op| program.macs(op)).sum();
     let (ops, constants) = (program.ops.len(), program.constants.len());
-    let (arena, live) = (program.arena_bytes, compiled.largest_live_bytes);
-    let artifact = Artifact {
-        source_sha256: sha256_hex(&model.onnx),
-        manifest: model.manifest,
-        program,
-        tool: format!("atrous {}", env!("CARGO_PKG_VERSION")),
-        golden: Golden::new(GOLDEN_SEED, &mask.labels),
-        calibration: None,
-    };
+    let arena = program.arena_bytes;
+    artifact.golden = Golden::new(GOLDEN_SEED, &mask.labels);
     artifact.write(&args.output)?;
     if global.json {
         return output::print_json(&serde_json::json!({

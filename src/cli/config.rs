@@ -11,6 +11,7 @@ use atrous::config::{ConfigError, DEFAULT_NAME, Flags, Origin, Settings, TEMPLAT
 use atrous::sink;
 use atrous::source::scene;
 
+use super::import::{ImportLimits, Importer};
 use super::output::{print, print_json};
 use super::places::sink_options;
 use super::run::truth_of;
@@ -35,6 +36,8 @@ enum Action {
     Check {
         /// The config; atrous.toml in the current folder if not given.
         path: Option<PathBuf>,
+        #[command(flatten)]
+        limits: ImportLimits,
     },
     /// Show each effective value and where it came from.
     Show {
@@ -47,7 +50,7 @@ enum Action {
 pub fn run(args: &ConfigArgs, global: &Global) -> Result<()> {
     match &args.action {
         Action::Init { path } => init(path),
-        Action::Check { path } => check(path.clone()),
+        Action::Check { path, limits } => check(path.clone(), &limits.importer(global)),
         Action::Show { path } => show(path.clone(), global),
     }
 }
@@ -90,14 +93,14 @@ fn settings(path: Option<PathBuf>) -> Result<Settings> {
     Ok(Settings::resolve(&flags, |key| std::env::var(key).ok())?)
 }
 
-fn check(path: Option<PathBuf>) -> Result<()> {
+fn check(path: Option<PathBuf>, importer: &Importer) -> Result<()> {
     let path = path.unwrap_or_else(|| PathBuf::from(DEFAULT_NAME));
     let settings = settings(Some(path.clone()))?;
     sink::check(&settings.sinks.value, &sink_options(&settings)?)?;
     let (name, classes) = if truth_of(&settings)?.is_some() {
         ("truth".to_owned(), scene::classes())
     } else {
-        let manifest = model::open(&settings.model.value, None)?.manifest;
+        let manifest = model::open(&settings.model.value, None, importer)?.manifest;
         (manifest.name, manifest.classes)
     };
     let rules = rule::compile(&settings.rules.value, &classes, &settings.board.value)?;

@@ -15,6 +15,7 @@ use atrous::preprocess::{PAD, Placement, Preprocessor};
 use atrous::sink::score;
 use atrous::source::{Next, open, v4l2};
 
+use super::import::{ImportLimits, Importer};
 use super::output::{self, visible};
 use super::{Global, model};
 
@@ -35,6 +36,8 @@ pub struct DoctorArgs {
     /// Model to check: a built-in name, a model.toml, its folder, or an ONNX file.
     #[arg(short, long)]
     model: Option<String>,
+    #[command(flatten)]
+    limits: ImportLimits,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -94,7 +97,7 @@ pub fn run(args: &DoctorArgs, global: &Global) -> Result<()> {
         governor(&sysfs.governors()),
         temperature(&sysfs.thermal()),
         throttling(sysfs.throttled()),
-        model_check(args.model.as_deref()),
+        model_check(args.model.as_deref(), &args.limits.importer(global)),
     ];
     if global.json {
         output::print_json(&serde_json::json!({ "checks": checks }))?;
@@ -273,20 +276,20 @@ fn throttling(throttle: Option<Throttle>) -> Check {
     }
 }
 
-fn model_check(name: Option<&str>) -> Check {
+fn model_check(name: Option<&str>, importer: &Importer) -> Check {
     let Some(name) = name.or(bundled::NAMES.first().copied()) else {
         return Check::warn("model", "none is built in", "name one with --model PATH");
     };
-    match self_check(name) {
+    match self_check(name, importer) {
         Ok(check) => check,
         Err(error) => Check::fail("model", error.to_string(), "`atrous inspect` tells more"),
     }
 }
 
 /// Runs the model on a drawn street and compares with the truth.
-fn self_check(name: &str) -> Result<Check> {
+fn self_check(name: &str, importer: &Importer) -> Result<Check> {
     let start = Instant::now();
-    let mut opened = model::open(name, None)?;
+    let mut opened = model::open(name, None, importer)?;
     let loaded = start.elapsed();
     model::verify(&mut opened)?;
     let segmenter = &mut opened.segmenter;

@@ -10,6 +10,7 @@ use atrous::pipeline::PipelineError;
 use atrous::sink::SinkError;
 use atrous::source::SourceError;
 
+use super::import::Refused;
 use super::output::tell;
 
 /// All went well.
@@ -63,7 +64,8 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
-fn code(error: &anyhow::Error) -> u8 {
+/// The exit code of an error.
+pub fn code(error: &anyhow::Error) -> u8 {
     error.chain().find_map(code_of).unwrap_or(FAULT)
 }
 
@@ -73,6 +75,9 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     }
     if cause.is::<ModelError>() || cause.is::<CompileError>() || cause.is::<ArtifactError>() {
         return Some(MODEL);
+    }
+    if let Some(refused) = cause.downcast_ref::<Refused>() {
+        return Some(refused.code);
     }
     if cause.is::<NotMet>() {
         return Some(REQUIREMENT);

@@ -7,8 +7,9 @@ use clap::Args;
 use serde::Serialize;
 
 use atrous::model::{GraphSummary, Manifest};
-use atrous::program::{Op, Program, TensorId};
+use atrous::program::{Op, Output, Program, TensorId};
 
+use super::import::ImportLimits;
 use super::model::{self, Placement, Require};
 use super::{Global, output};
 
@@ -23,6 +24,8 @@ pub struct InspectArgs {
     /// Fail with exit code 5 unless the model runs as asked.
     #[arg(long, value_enum, value_name = "WHAT")]
     require: Option<Require>,
+    #[command(flatten)]
+    limits: ImportLimits,
 }
 
 #[derive(Serialize)]
@@ -33,6 +36,9 @@ struct Report<'a> {
     /// Why the model runs in tract; absent where it is an integer program.
     #[serde(skip_serializing_if = "Option::is_none")]
     in_tract_because: Option<&'a str>,
+    /// What an integer program ends in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ends_in: Option<End>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ops: Option<Vec<OpRow>>,
     graph: Option<&'a GraphSummary>,
@@ -42,7 +48,7 @@ struct Report<'a> {
 /// Prints what a model is, and opens it to show that it can run. An artifact must
 /// give the mask it was compiled with.
 pub fn run(args: &InspectArgs, global: &Global) -> Result<()> {
-    let mut opened = model::open(&args.model, args.require)?;
+    let mut opened = model::open(&args.model, args.require, &args.limits.importer(global))?;
     model::verify(&mut opened)?;
     let (program, reason) = match &opened.placement {
         Placement::Program(program) => (Some(program), None),
@@ -53,6 +59,7 @@ pub fn run(args: &InspectArgs, global: &Global) -> Result<()> {
         bytes: opened.bytes,
         engine: opened.segmenter.describe(),
         in_tract_because: reason,
+        ends_in: program.and_then(|program| End::of(program)),
         ops: program.filter(|_| args.ops).map(|program| op_rows(program)),
         graph: opened.graph.as_ref(),
         manifest: &opened.manifest,
@@ -133,11 +140,67 @@ fn write(out: &mut String, report: &Report<'_>) -> fmt::Result {
         row("operators", &ops.join(", "))?;
     }
     row("runs in", &report.engine)?;
+    let end = report.ends_in.as_ref();
+    row("ends in", &end.map_or(String::new(), ToString::to_string))?;
     row("because", report.in_tract_because.unwrap_or_default())?;
     for op in report.ops.iter().flatten() {
         writeln!(out, "{op}")?;
     }
     Ok(())
+}
+
+/// What a program ends in; sizes in pixels or cells.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum End {
+    Labels {
+        width: u32,
+        height: u32,
+    },
+    Logits {
+        width: u32,
+        height: u32,
+        classes: u32,
+        scale: f32,
+        zero_point: u8,
+    },
+}
+
+impl End {
+    fn of(program: &Program) -> Option<Self> {
+        Some(match program.output {
+            Output::Labels { width, height } => Self::Labels { width, height },
+            Output::Logits(id) => {
+                let scores = program.tensors.get(id.0 as usize)?;
+                Self::Logits {
+                    width: scores.width,
+                    height: scores.height,
+                    classes: scores.channels,
+                    scale: scores.quant.scale,
+                    zero_point: scores.quant.zero_point,
+                }
+            }
+        })
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Labels { width, height } => write!(f, "labels, {width}x{height}"),
+            Self::Logits {
+                width,
+                height,
+                classes,
+                scale,
+                zero_point,
+            } => write!(
+                f,
+                "scores of {classes} classes, {width}x{height}, 8 bits of scale {scale} and zero \
+                 point {zero_point}"
+            ),
+        }
+    }
 }
 
 /// One operation of a program.

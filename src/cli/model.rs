@@ -4,16 +4,15 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use atrous::compile::{CompileError, Compiled, compile};
 use atrous::engine::Segmenter;
 use atrous::engine::program::{Options, ProgramSegmenter};
-use atrous::engine::tract::TractSegmenter;
 use atrous::mask::Mask;
 use atrous::model::artifact::{Artifact, Golden, golden, is_artifact_path};
-use atrous::model::{Graph, GraphSummary, Manifest, Model};
+use atrous::model::{GraphSummary, Manifest, sha256_hex};
 use atrous::program::Program;
 
 use super::exit::{Mismatch, NotMet};
+use super::import::{Float, Imported, Importer, Outcome, Refused, Request, import_float};
 
 /// How a command's model is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
@@ -58,12 +57,17 @@ pub enum Placement {
 
 /// Opens an artifact, or an ONNX model: a quantized one is compiled to an integer
 /// program; one that cannot be, and a float one, runs in tract.
-pub fn open(name: &str, require: Option<Require>) -> Result<Opened> {
-    open_with(name, require, &EngineArgs { threads: 1 })
+pub fn open(name: &str, require: Option<Require>, importer: &Importer) -> Result<Opened> {
+    open_with(name, require, importer, &EngineArgs { threads: 1 })
 }
 
 /// As [`open`], run as the arguments say.
-pub fn open_with(name: &str, require: Option<Require>, engine: &EngineArgs) -> Result<Opened> {
+pub fn open_with(
+    name: &str,
+    require: Option<Require>,
+    importer: &Importer,
+    engine: &EngineArgs,
+) -> Result<Opened> {
     let options = Options {
         threads: engine.threads,
         ..Options::default()
@@ -71,32 +75,47 @@ pub fn open_with(name: &str, require: Option<Require>, engine: &EngineArgs) -> R
     if is_artifact_path(Path::new(name)) {
         return open_artifact(name, options);
     }
-    let model = Model::open(name)?;
-    let graph = Graph::parse(&model.onnx, &model.origin)?;
-    let (placement, segmenter): (_, Box<dyn Segmenter>) =
-        match compile(&graph, &model.manifest, &model.origin) {
-            Ok(Compiled { program, .. }) => {
-                let segmenter = ProgramSegmenter::with(&model.manifest, &program, options)?;
-                (Placement::Program(Box::new(program)), Box::new(segmenter))
+    let request = Request {
+        program_only: require == Some(Require::Int8),
+        ..Request::default()
+    };
+    let Imported { facts, outcome } = importer.import(name, &request)?;
+    let (manifest, placement, segmenter): (_, _, Box<dyn Segmenter>) = match outcome {
+        Outcome::Program { artifact, .. } => {
+            let Artifact {
+                manifest, program, ..
+            } = *artifact;
+            let segmenter = ProgramSegmenter::with(&manifest, &program, options)?;
+            let placement = Placement::Program(Box::new(program));
+            (manifest, placement, Box::new(segmenter))
+        }
+        Outcome::Float(Float { reason, .. }) if request.program_only => {
+            return Err(NotMet(format!("--require int8: {reason}")).into());
+        }
+        Outcome::Float(Float { is_float, reason }) => {
+            // A float model is in its place there; of any other a user wants to know.
+            if is_float {
+                log::info!("runs in tract: {reason}");
+            } else {
+                log::warn!("runs in tract, slower than it could: {reason}");
             }
-            Err(reason) if require == Some(Require::Int8) => {
-                return Err(NotMet(format!("--require int8: {reason}")).into());
+            let (model, segmenter) = import_float(name)?;
+            if sha256_hex(&model.onnx) != facts.sha256 {
+                let text = format!("{}: it was changed while it was read", facts.origin);
+                return Err(Refused::model(text).into());
             }
-            Err(reason) => {
-                // A float model is in its place there; of any other a user wants to know.
-                match reason {
-                    CompileError::NotQuantized { .. } => log::info!("runs in tract: {reason}"),
-                    _ => log::warn!("runs in tract, slower than it could: {reason}"),
-                }
-                let segmenter = TractSegmenter::from_graph(&model, &graph)?;
-                (Placement::Tract(reason.to_string()), Box::new(segmenter))
-            }
-        };
+            (
+                model.manifest,
+                Placement::Tract(reason),
+                Box::new(segmenter),
+            )
+        }
+    };
     Ok(Opened {
-        bytes: model.onnx.len() as u64,
-        origin: model.origin,
-        manifest: model.manifest,
-        graph: Some(graph.summary()),
+        bytes: facts.bytes,
+        origin: facts.origin,
+        manifest,
+        graph: Some(facts.graph),
         golden: None,
         placement,
         segmenter,

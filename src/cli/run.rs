@@ -19,6 +19,7 @@ use atrous::source::{self, Pace, SourceInfo, SourceUri, scene};
 
 use super::Global;
 use super::figures::Figures;
+use super::import::{ImportLimits, Importer};
 use super::model::{self, Require};
 use super::output::tell;
 use super::places::Places;
@@ -75,6 +76,8 @@ pub struct RunArgs {
     /// Print the edges of GPIO lines instead of driving them.
     #[arg(long)]
     dry_run_gpio: bool,
+    #[command(flatten)]
+    limits: ImportLimits,
 }
 
 impl RunArgs {
@@ -103,7 +106,8 @@ pub fn run(args: &RunArgs, global: &Global) -> Result<()> {
     let places = Places::new(&settings, global)?;
     let source = source::open(&settings.source.value)?;
     let info = source.info();
-    let (segmenter, classes, fit) = open_model(&settings, args.require)?;
+    let (segmenter, classes, fit) =
+        open_model(&settings, args.require, &args.limits.importer(global))?;
     let rules = rule::compile(&settings.rules.value, &classes, &settings.board.value)?;
     let pins = open_pins(&rules, settings.dry_run_gpio.value)?;
     let sinks = places.open()?;
@@ -171,6 +175,7 @@ pub fn truth_of(settings: &Settings) -> Result<Option<SceneRequest>> {
 fn open_model(
     settings: &Settings,
     require: Option<Require>,
+    importer: &Importer,
 ) -> Result<(Box<dyn Segmenter>, Classes, Fit)> {
     if let Some(SceneRequest { width, height, .. }) = truth_of(settings)? {
         let classes = scene::classes();
@@ -181,7 +186,7 @@ fn open_model(
         };
         return Ok((Box::new(FakeSegmenter::new(shape)), classes, Fit::Stretch));
     }
-    let opened = model::open(&settings.model.value, require)?;
+    let opened = model::open(&settings.model.value, require, importer)?;
     let fit = opened.manifest.input.fit;
     Ok((opened.segmenter, opened.manifest.classes, fit))
 }

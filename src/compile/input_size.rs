@@ -401,8 +401,10 @@ impl<'a> Pass<'a> {
         ) else {
             return Err("the size of what it reads is not known".into());
         };
-        let moving = |axis: &usize| to[*axis] != from[*axis] || now[*axis] != from[*axis];
-        let axes: Vec<usize> = (0..4).filter(moving).collect();
+        let mut axes = changed(from, to);
+        axes.extend(changed(from, now));
+        axes.sort_unstable();
+        axes.dedup();
         if axes.is_empty() {
             return Ok(None);
         }
@@ -413,9 +415,15 @@ impl<'a> Pass<'a> {
             else {
                 continue;
             };
-            let sides = axes.iter().map(|&axis| new[axis]).collect();
-            if axes.iter().all(|&axis| old[axis] == to[axis]) && !found.contains(&sides) {
-                found.push(sides);
+            for twins in twins(&axes, &changed(old, new)) {
+                let sides = twins.iter().map(|&twin| new[twin]).collect();
+                let fits = axes
+                    .iter()
+                    .zip(&twins)
+                    .all(|(&axis, &twin)| to[axis] == old[twin]);
+                if fits && !found.contains(&sides) {
+                    found.push(sides);
+                }
             }
         }
         match found.as_slice() {
@@ -511,6 +519,32 @@ impl<'a> Pass<'a> {
         }
         Ok(())
     }
+}
+
+/// The axes in which two shapes differ.
+fn changed(a: [usize; 4], b: [usize; 4]) -> Vec<usize> {
+    (0..4).filter(|&axis| a[axis] != b[axis]).collect()
+}
+
+/// The axes of another tensor that mean the same as `axes`: each list holds one for
+/// each. That tensor's rows and columns are among those that `moved` with the size.
+fn twins(axes: &[usize], moved: &[usize]) -> Vec<Vec<usize>> {
+    let is_in = |axes: &[usize], layout| axes.iter().all(|a| spatial_axes(layout).contains(a));
+    let mut twins = vec![axes.to_vec()];
+    for (own, other) in [(Layout::Nchw, Layout::Nhwc), (Layout::Nhwc, Layout::Nchw)] {
+        if is_in(axes, own) && is_in(moved, other) && !moved.is_empty() {
+            let [row, column] = spatial_axes(other);
+            let twin = |&axis: &usize| {
+                if axis == spatial_axes(own)[0] {
+                    row
+                } else {
+                    column
+                }
+            };
+            twins.push(axes.iter().map(twin).collect());
+        }
+    }
+    twins
 }
 
 /// How a node that reads what depends on the picture is bound to the old size;

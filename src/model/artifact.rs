@@ -148,11 +148,22 @@ impl Artifact {
             path: name.clone(),
             reason,
         };
-        let bytes = self.encode().map_err(fail)?;
+        let bytes = self.to_bytes(&name)?;
         if Self::parse(&bytes, &name)? != *self {
             return Err(fail("it would not be read back as it is".into()));
         }
         replace(path, &bytes).map_err(|error| fail(error.to_string()))
+    }
+
+    /// The file's bytes, for [`parse`](Self::parse). `path` is for messages.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Write`] where it is too large for the format.
+    pub fn to_bytes(&self, path: &str) -> Result<Vec<u8>, ArtifactError> {
+        self.encode().map_err(|reason| ArtifactError::Write {
+            path: path.to_owned(),
+            reason,
+        })
     }
 
     fn encode(&self) -> Result<Vec<u8>, String> {

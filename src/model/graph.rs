@@ -21,7 +21,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dim;
 use tract_onnx::pb::type_proto::Value as TypeValue;
 use tract_onnx::pb::{GraphProto, ModelProto, ValueInfoProto};
@@ -45,7 +45,7 @@ pub const MAX_KERNEL: u64 = 1 << 20;
 pub const MAX_PAD: i64 = 1 << 10;
 
 /// Element type of a tensor, as far as this program tells them apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Element {
     /// 32-bit float.
@@ -94,7 +94,7 @@ impl fmt::Display for Element {
 }
 
 /// An input or output of the graph.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TensorInfo {
     /// Its name.
     pub name: String,
@@ -117,7 +117,7 @@ impl TensorInfo {
 }
 
 /// What a graph holds, for reports.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GraphSummary {
     /// Who wrote the file, as it says itself.
     pub producer: String,

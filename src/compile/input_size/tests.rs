@@ -382,3 +382,15 @@ fn sizes_out_of_bounds_are_refused() {
         assert!(resized(old(PLAIN), size).is_err(), "{size:?}");
     }
 }
+
+#[test]
+fn a_tensor_in_the_other_axis_order_tells_too() {
+    // A tile of rows and columns, and a tensor whose last two axes moved.
+    assert_eq!(twins(&[1, 2], &[2, 3]), [[1, 2], [2, 3]]);
+    assert_eq!(twins(&[2, 3], &[1, 2]), [[2, 3], [1, 2]]);
+    assert_eq!(twins(&[3], &[1, 2]), [[3], [2]]);
+    // In the same order, in none, or not known.
+    assert_eq!(twins(&[2, 3], &[2, 3]), [[2, 3]]);
+    assert_eq!(twins(&[1, 2, 3], &[2, 3]), [[1, 2, 3]]);
+    assert_eq!(twins(&[2, 3], &[]), [[2, 3]]);
+}
