@@ -158,6 +158,145 @@ fn models_that_are_none() {
     inspect("text.onnx", &["text.onnx"]);
 }
 
+/// An ONNX file of one input and one output, 1x3x8x8, both f32, made of length-
+/// delimited fields by hand.
+fn float_model(nodes: &[Vec<u8>], initializers: &[Vec<u8>]) -> Vec<u8> {
+    let value = |name: &str| {
+        let side = |side: u8| field(1, &[0x08, side]);
+        let shape = field(2, &[1, 3, 8, 8].map(side).concat());
+        let tensor = field(1, &[&[0x08, 1][..], &shape].concat());
+        [field(1, name.as_bytes()), field(2, &tensor)].concat()
+    };
+    let mut graph: Vec<u8> = nodes.iter().flat_map(|n| field(1, n)).collect();
+    graph.extend(field(2, b"graph"));
+    graph.extend(initializers.iter().flat_map(|t| field(5, t)));
+    graph.extend(field(11, &value("x")));
+    graph.extend(field(12, &value("y")));
+    // IR version 8, operator set 13.
+    let set = field(8, &[0x10, 13]);
+    [&[0x08, 8][..], &field(7, &graph), &set].concat()
+}
+
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut field = vec![number << 3 | 2];
+    let mut length = bytes.len();
+    while length >= 0x80 {
+        field.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    field.push(length as u8);
+    field.extend(bytes);
+    field
+}
+
+fn node(op: &str, inputs: &[&str], output: &str) -> Vec<u8> {
+    let mut node: Vec<u8> = inputs.iter().flat_map(|i| field(1, i.as_bytes())).collect();
+    node.extend(field(2, output.as_bytes()));
+    node.extend(field(4, op.as_bytes()));
+    node
+}
+
+/// y = x + the sum of a constant tensor of `1 << bits` zeros.
+fn swelling(bits: u32) -> Vec<u8> {
+    let mut shape = vec![0x08, 1, 0x10, 7];
+    shape.extend(field(8, b"shape"));
+    shape.extend(field(9, &(1i64 << bits).to_le_bytes()));
+    let nodes = [
+        node("ConstantOfShape", &["shape"], "zeros"),
+        node("ReduceSum", &["zeros"], "sum"),
+        node("Add", &["x", "sum"], "y"),
+    ];
+    float_model(&nodes, &[shape])
+}
+
+#[test]
+fn a_model_that_needs_too_much_memory_is_rejected_with_the_limit() {
+    let at = folder();
+    write(at.path(), "small.onnx", swelling(4));
+    write(at.path(), "large.onnx", swelling(26));
+    let inspected = atrous(&["inspect", "small.onnx"], b"", at.path());
+    let stderr = String::from_utf8_lossy(&inspected.stderr);
+    assert!(inspected.status.success(), "{stderr}");
+    for command in [
+        &["inspect", "large.onnx"][..],
+        &["run", "-m", "large.onnx", "null:"],
+    ] {
+        let args = [command, &["--import-memory", "200"]].concat();
+        let words = ["large.onnx", "200 MiB", "--import-memory"];
+        refused(&args, b"", at.path(), MODEL, &words);
+    }
+    for limit in ["0", "1", "x"] {
+        let args = ["inspect", "small.onnx", "--import-memory", limit];
+        refused(&args, b"", at.path(), USAGE, &["--import-memory"]);
+        let args = ["inspect", "small.onnx", "--import-timeout", "0"];
+        refused(&args, b"", at.path(), USAGE, &["--import-timeout"]);
+    }
+}
+
+#[test]
+fn the_import_has_no_life_of_its_own() {
+    use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+
+    let at = folder();
+    refused(
+        &[
+            "import-worker",
+            "--parent=1",
+            "--memory=100",
+            "--seconds=9",
+            "x",
+        ],
+        b"",
+        at.path(),
+        RUNTIME,
+        &["atrous compile"],
+    );
+    // Constants that take seconds to compute from each other.
+    let mut shape = vec![0x08, 1, 0x10, 7];
+    shape.extend(field(8, b"shape"));
+    shape.extend(field(9, &(1i64 << 24).to_le_bytes()));
+    let mut nodes = vec![node("ConstantOfShape", &["shape"], "c0")];
+    for i in 0..200 {
+        nodes.push(node("Tanh", &[&format!("c{i}")], &format!("c{}", i + 1)));
+    }
+    nodes.push(node("ReduceSum", &["c200"], "sum"));
+    nodes.push(node("Add", &["x", "sum"], "y"));
+    write(at.path(), "slow.onnx", float_model(&nodes, &[shape]));
+    let args = ["inspect", "slow.onnx", "--import-timeout", "1"];
+    let words = ["slow.onnx", "after 1 s", "--import-timeout"];
+    refused(&args, b"", at.path(), MODEL, &words);
+
+    let mut parent = std::process::Command::new(assert_cmd::cargo::cargo_bin("atrous"))
+        .args(["inspect", "slow.onnx"])
+        .current_dir(at.path())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let children = format!("/proc/{0}/task/{0}/children", parent.id());
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let child = loop {
+        let ids = std::fs::read_to_string(&children).unwrap_or_default();
+        // Once it has its own name it has been tied to its parent, or soon will be.
+        if let Some(id) = ids.split_whitespace().next() {
+            break Pid::from_raw(id.parse().unwrap()).unwrap();
+        }
+        assert!(std::time::Instant::now() < deadline, "no child");
+    };
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert!(test_kill_process(child).is_ok(), "it is at work");
+    kill_process(Pid::from_child(&parent), Signal::KILL).unwrap();
+    parent.wait().unwrap();
+    while test_kill_process(child).is_ok() {
+        // A process that nobody waits for may stay as a zombie.
+        let state = std::fs::read_to_string(format!("/proc/{}/stat", child.as_raw_pid()));
+        if state.is_ok_and(|s| s.contains(") Z")) {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "the child lives on");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
 #[test]
 fn rules_that_cannot_work() {
     let at = folder();

@@ -20,6 +20,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 
 use serde::{Deserialize, Serialize};
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dim;
@@ -151,12 +152,15 @@ impl Graph {
         };
         let proto = tract_onnx::onnx()
             .proto_model_for_read(&mut &*bytes)
-            .map_err(|_| {
-                fail(
+            .map_err(|error| {
+                let mut causes = error.chain().filter_map(|e| e.downcast_ref::<io::Error>());
+                fail(if causes.any(|e| e.kind() == io::ErrorKind::OutOfMemory) {
+                    "out of memory while its protobuf was decoded".into()
+                } else {
                     "not an ONNX file, or only part of one (its protobuf cannot be decoded); \
-                 check its size against the original"
-                        .into(),
-                )
+                     check its size against the original"
+                        .into()
+                })
             })?;
         Self::checked(proto, path)
     }

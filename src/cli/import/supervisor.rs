@@ -73,23 +73,21 @@ pub fn import(importer: &Importer, name: &str, request: &Request) -> Result<Impo
 
     let words = contents(&mut words, MAX_WORDS)?;
     let words = String::from_utf8_lossy(&words);
-    let refused = |message| Refused::model(message).into();
+    let refused = |reason| Refused::model(format!("model '{name}': {reason}")).into();
     let Some(status) = ended else {
-        return Err(refused(format!(
-            "model '{name}': its import was stopped after {} s; raise --import-timeout if you \
-             trust the file",
-            importer.timeout.as_secs()
-        )));
+        return Err(refused(importer.out_of_time()));
     };
     if !status.success() {
         log::debug!("the import of '{name}' ended with {status}: {words}");
-        return Err(refused(format!(
-            "model '{name}': {}",
-            crash(status, &words, importer)
-        )));
+        return Err(refused(crash(status, &words, importer)));
     }
     let bytes = contents(&mut answer, MAX_FILE_BYTES + (1 << 24))?;
-    let imported = read(&bytes, name)?;
+    let imported = match read(&bytes, name) {
+        Err(error) if is_out_of_memory(&error.to_string()) => {
+            return Err(refused(importer.out_of_memory()));
+        }
+        read => read?,
+    };
     // Of a float model the import here says the same once more.
     if matches!(imported.outcome, Outcome::Program { .. }) {
         words.lines().for_each(tell);
@@ -140,23 +138,43 @@ fn wait(mut running: Running, importer: &Importer, name: &str) -> Result<Option<
     Ok(None)
 }
 
-/// What a process that gave no answer died of, and what to do.
-fn crash(status: ExitStatus, words: &str, importer: &Importer) -> String {
-    // The standard library's own last words when an allocation fails.
-    if words.contains("memory allocation of ") {
-        return format!(
+impl Importer {
+    fn out_of_memory(&self) -> String {
+        format!(
             "its import needs more than the {} MiB it is allowed; raise --import-memory if you \
              trust the file",
-            importer.memory
-        );
+            self.memory
+        )
+    }
+
+    fn out_of_time(&self) -> String {
+        format!(
+            "its import was stopped after {} s; raise --import-timeout if you trust the file",
+            self.timeout.as_secs()
+        )
+    }
+}
+
+/// Whether what the other process said is that an allocation failed: in the words of
+/// the standard library where it aborts and where it does not, and in tract's.
+fn is_out_of_memory(words: &str) -> bool {
+    let phrases = [
+        "memory allocation of ",
+        "out of memory",
+        "failed to allocate",
+    ];
+    phrases.iter().any(|phrase| words.contains(phrase))
+}
+
+/// What a process that gave no answer died of, and what to do.
+fn crash(status: ExitStatus, words: &str, importer: &Importer) -> String {
+    if is_out_of_memory(words) {
+        return importer.out_of_memory();
     }
     let last = words.lines().rev().find(|line| !line.trim().is_empty());
     let last = last.map_or(String::new(), |line| format!(" ({})", line.trim()));
     match status.signal() {
-        Some(SIGXCPU) => format!(
-            "its import was stopped after {} s; raise --import-timeout if you trust the file",
-            importer.timeout.as_secs()
-        ),
+        Some(SIGXCPU) => importer.out_of_time(),
         Some(SIGKILL) => "its import was killed, as the system does when memory runs out; lower \
              --import-memory below what is free"
             .into(),
@@ -195,5 +213,93 @@ fn read(bytes: &[u8], name: &str) -> Result<Imported> {
             outcome: Outcome::Float(float),
         }),
         Answer::Refused { message, code } => Err(Refused { message, code }.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn importer(timeout: Duration) -> Importer {
+        Importer {
+            memory: 100,
+            timeout,
+            chatty: false,
+            verbosity: None,
+        }
+    }
+
+    fn start(program: &str, args: &[&str]) -> Running {
+        Running(Command::new(program).args(args).spawn().unwrap())
+    }
+
+    #[test]
+    fn one_that_takes_too_long_is_killed() {
+        let running = start("sleep", &["60"]);
+        let process = std::path::PathBuf::from(format!("/proc/{}", running.0.id()));
+        let start = Instant::now();
+        let ended = wait(running, &importer(Duration::from_millis(50)), "x").unwrap();
+        assert_eq!(ended, None);
+        assert!(start.elapsed() < Duration::from_secs(30));
+        assert!(!process.exists(), "it is gone, and waited for");
+    }
+
+    #[test]
+    fn an_end_says_what_it_died_of() {
+        let importer = importer(Duration::from_secs(60));
+        let ended = |script: &str| {
+            let running = start("sh", &["-c", script]);
+            wait(running, &importer, "x").unwrap().unwrap()
+        };
+        let text = crash(ended("kill -SEGV $$"), "", &importer);
+        assert!(text.contains("signal 11"), "{text}");
+        let text = crash(ended("kill -ABRT $$"), "a\nits last words\n\n", &importer);
+        assert!(text.contains("signal 6 (its last words)"), "{text}");
+        let text = crash(ended("exit 101"), "thread panicked", &importer);
+        assert!(text.contains("101 (thread panicked)"), "{text}");
+        let text = crash(ended("kill -KILL $$"), "", &importer);
+        assert!(text.contains("memory"), "{text}");
+        let words = "memory allocation of 8 bytes failed";
+        let text = crash(ended("kill -ABRT $$"), words, &importer);
+        assert!(
+            text.contains("100 MiB") && text.contains("--import-memory"),
+            "{text}"
+        );
+        let text = crash(ended("kill -XCPU $$"), "", &importer);
+        assert!(
+            text.contains("60 s") && text.contains("--import-timeout"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_is_no_answer_is_an_error() {
+        for bytes in [&b""[..], b"\n", b"{}\n", b"no answer", &[0xff; 9]] {
+            let error = read(bytes, "x.onnx").map(|_| ()).unwrap_err();
+            assert!(error.to_string().contains("'x.onnx'"), "{error}");
+        }
+        // A program is promised, and none is there.
+        let facts = super::super::Facts {
+            origin: "x.onnx".into(),
+            bytes: 1,
+            sha256: String::new(),
+            graph: atrous::model::GraphSummary {
+                producer: String::new(),
+                opset: 0,
+                inputs: Vec::new(),
+                outputs: Vec::new(),
+                ops: Default::default(),
+                parameters: 0,
+            },
+        };
+        let answer = Answer::Program {
+            facts,
+            largest_live_bytes: 0,
+        };
+        let line = serde_json::to_vec(&answer).unwrap();
+        assert!(read(&line, "x.onnx").is_err());
+        let refused = br#"{"refused":{"message":"no","code":5}}"#;
+        let error = read(refused, "x.onnx").map(|_| ()).unwrap_err();
+        assert_eq!(exit::code(&error), 5);
     }
 }
