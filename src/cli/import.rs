@@ -16,7 +16,7 @@ use atrous::compile::{CompileError, Compiled, Ending, at_input_size, compile_to}
 use atrous::devices::Sysfs;
 use atrous::engine::tract::TractSegmenter;
 use atrous::model::artifact::{Artifact, Golden};
-use atrous::model::{Graph, GraphSummary, Model, bundled, sha256_hex};
+use atrous::model::{Graph, GraphSummary, Model, bundled};
 
 use super::Global;
 
@@ -155,7 +155,8 @@ fn import(name: &str, request: &Request) -> Result<Imported> {
     let facts = Facts {
         origin: model.origin.clone(),
         bytes: model.onnx.len() as u64,
-        sha256: sha256_hex(&model.onnx),
+        // The file was held to it.
+        sha256: model.manifest.sha256.to_ascii_lowercase(),
         graph: graph.summary(),
     };
     let outcome = match compiled(&graph, &model, request) {

@@ -8,7 +8,7 @@ use atrous::engine::Segmenter;
 use atrous::engine::program::{Options, ProgramSegmenter};
 use atrous::mask::Mask;
 use atrous::model::artifact::{Artifact, Golden, golden, is_artifact_path};
-use atrous::model::{GraphSummary, Manifest, sha256_hex};
+use atrous::model::{GraphSummary, Manifest};
 use atrous::program::Program;
 
 use super::exit::{Mismatch, NotMet};
@@ -100,7 +100,7 @@ pub fn open_with(
                 log::warn!("runs in tract, slower than it could: {reason}");
             }
             let (model, segmenter) = import_float(name)?;
-            if sha256_hex(&model.onnx) != facts.sha256 {
+            if !model.manifest.sha256.eq_ignore_ascii_case(&facts.sha256) {
                 let text = format!("{}: it was changed while it was read", facts.origin);
                 return Err(Refused::model(text).into());
             }
