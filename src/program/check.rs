@@ -269,6 +269,12 @@ impl Checker<'_> {
             if write.is_some_and(|output| memory.overlap(id, output)) {
                 return Err(at(id)("it overlaps the operation's output".into()));
             }
+            // An operation's output is lent to it as one stretch of bytes.
+            if write.is_some_and(|output| memory.mingle(id, output)) {
+                return Err(at(id)(
+                    "its pixels lie between those of the operation's output".into(),
+                ));
+            }
         }
         match write {
             Some(output) => memory.write(output, self.index).map_err(at(output)),

@@ -95,6 +95,13 @@ impl Memory {
         self.places[a.0 as usize].overlaps(&self.places[b.0 as usize])
     }
 
+    /// Whether two tensors lie in the same stretch of the arena, even where no byte
+    /// belongs to both.
+    pub(super) fn mingle(&self, a: TensorId, b: TensorId) -> bool {
+        let (a, b) = (&self.places[a.0 as usize], &self.places[b.0 as usize]);
+        a.start < b.end && b.start < a.end
+    }
+
     /// Operation `op` writes a tensor; what it overlaps is lost.
     pub(super) fn write(&mut self, id: TensorId, op: usize) -> Result<(), String> {
         let at = id.0 as usize;

@@ -440,6 +440,16 @@ fn memory_rules() {
             |p| tensor(p, SUM).offset = tensor(p, LARGEST).offset + 1,
             "overlaps the operation's output",
         ),
+        // From one part of a concatenation to another: no byte of both, but in turns.
+        (
+            |p| {
+                let Op::Conv(conv) = &mut p.ops[3] else {
+                    panic!()
+                };
+                conv.input = LEFT;
+            },
+            "\"left\": its pixels lie between those of the operation's output",
+        ),
         // The active picture is still read by the sum and the residual.
         (
             |p| tensor(p, LARGEST).offset = tensor(p, ACTIVE).offset,
