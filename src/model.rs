@@ -94,6 +94,15 @@ impl Model {
     /// # Errors
     /// [`ModelError`], naming the file at fault.
     pub fn open(spec: &str) -> Result<Self, ModelError> {
+        Self::open_for(spec, None)
+    }
+
+    /// As [`open`](Self::open); `size`, width and height in pixels, stands in the
+    /// derived manifest of a bare ONNX file for sides of its input that are open.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_for(spec: &str, size: Option<(u32, u32)>) -> Result<Self, ModelError> {
         if let Some(model) = bundled::find(spec) {
             return model;
         }
@@ -103,7 +112,7 @@ impl Model {
         }
         match path.extension().and_then(|e| e.to_str()) {
             Some("toml") => Self::from_manifest(path),
-            _ => Self::from_onnx(path),
+            _ => Self::from_onnx(path, size),
         }
     }
 
@@ -125,7 +134,7 @@ impl Model {
         Self::checked(manifest, onnx.into(), file.display().to_string())
     }
 
-    fn from_onnx(path: &Path) -> Result<Self, ModelError> {
+    fn from_onnx(path: &Path, size: Option<(u32, u32)>) -> Result<Self, ModelError> {
         let onnx = read(path, MAX_FILE_BYTES)?;
         let name = path.display().to_string();
         let mut beside = vec![
@@ -144,7 +153,11 @@ impl Model {
             }
         }
         let graph = Graph::parse(&onnx, &name)?;
-        let manifest = Manifest::derived(&graph.summary(), path, &sha256_hex(&onnx))?;
+        let mut summary = graph.summary();
+        if let Some(size) = size {
+            summary.close_sides(size);
+        }
+        let manifest = Manifest::derived(&summary, path, &sha256_hex(&onnx))?;
         log::warn!(
             "{name}: no manifest beside it names it, so its input scaling and class names are \
              assumed; write a {MANIFEST_NAME} to set them"

@@ -503,6 +503,30 @@ fn a_model_compiled_for_another_size_takes_pictures_of_that_size() {
         let output = atrous(&args, at);
         assert_eq!(output.status.code(), Some(2), "{size}");
     }
+    // A graph that leaves its sides open takes them from the size.
+    let mut model = ModelProto::decode(tiny().as_slice()).unwrap();
+    let graph = model.graph.as_mut().unwrap();
+    graph.input[0] = value("input", &[1, 3, -1, -1]);
+    graph.output[0] = value("logits", &[1, CLASSES as i64, -1, -1]);
+    for info in graph.input.iter_mut().chain(&mut graph.output) {
+        let kind = info.r#type.as_mut().and_then(|t| t.value.as_mut());
+        let Some(type_proto::Value::TensorType(tensor)) = kind else {
+            panic!()
+        };
+        for dim in &mut tensor.shape.as_mut().unwrap().dim[2..] {
+            dim.value = Some(tensor_shape_proto::dimension::Value::DimParam(
+                "side".into(),
+            ));
+        }
+    }
+    std::fs::write(at.join("open.onnx"), model.encode_to_vec()).unwrap();
+    let output = atrous(&["compile", "open.onnx", "-o", "no.atrous"], at);
+    assert_eq!(output.status.code(), Some(4));
+    compiled(&["open.onnx", "--size", "10x8", "-o", "closed.atrous"], at);
+    std::fs::write(at.join("tiny.onnx"), tiny()).unwrap();
+    compiled(&["tiny.onnx", "-o", "tiny.atrous"], at);
+    let hash = |model: &str| results(model, at)[0]["mask_hash"].clone();
+    assert_eq!(hash("closed.atrous"), hash("tiny.atrous"));
     // 7x7 cells give 14x14 scores, which are not of a 13x13 input's size.
     std::fs::write(at.join("tiny.onnx"), resizing(Some("twice"))).unwrap();
     let args = ["compile", "tiny.onnx", "--size", "13x13", "-o", "no.atrous"];

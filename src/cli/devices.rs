@@ -106,11 +106,7 @@ fn cameras(out: &mut String, cameras: &[CameraInfo]) -> fmt::Result {
         writeln!(out, "cameras   none (nothing under /dev/video*)")?;
     }
     for camera in cameras {
-        writeln!(
-            out,
-            "camera    {}: {} ({})",
-            camera.path, camera.card, camera.driver
-        )?;
+        writeln!(out, "camera    {}: {}", camera.path, identity(camera))?;
         for link in &camera.links {
             writeln!(out, "          {link}")?;
         }
@@ -139,6 +135,15 @@ fn cameras(out: &mut String, cameras: &[CameraInfo]) -> fmt::Result {
         }
     }
     Ok(())
+}
+
+/// Who a camera says it is; one that could not be asked has its problem on the next
+/// line.
+fn identity(camera: &CameraInfo) -> String {
+    match (camera.card.as_str(), camera.driver.as_str()) {
+        ("", "") => "did not say what it is".into(),
+        (card, driver) => format!("{card} ({driver})"),
+    }
 }
 
 fn displays(out: &mut String, displays: &[DisplayInfo]) -> fmt::Result {
@@ -219,5 +224,37 @@ fn list(words: &[String], none: &str) -> String {
         none.to_owned()
     } else {
         words.join(" ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn camera(card: &str, driver: &str, problem: Option<&str>) -> CameraInfo {
+        CameraInfo {
+            path: "/dev/video7".into(),
+            card: card.into(),
+            driver: driver.into(),
+            bus: String::new(),
+            links: Vec::new(),
+            formats: Vec::new(),
+            problem: problem.map(Into::into),
+        }
+    }
+
+    #[test]
+    fn a_camera_without_permission_says_what_to_do() {
+        let mut text = String::new();
+        let problem = "permission denied; join the group 'video'";
+        cameras(&mut text, &[camera("", "", Some(problem))]).unwrap();
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        assert_eq!(
+            lines,
+            ["camera    /dev/video7: did not say what it is", problem]
+        );
+        text.clear();
+        cameras(&mut text, &[camera("HD Cam", "uvcvideo", None)]).unwrap();
+        assert_eq!(text, "camera    /dev/video7: HD Cam (uvcvideo)\n");
     }
 }

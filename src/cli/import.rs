@@ -150,7 +150,7 @@ impl Importer {
 
 /// Imports a model in this process.
 fn import(name: &str, request: &Request) -> Result<Imported> {
-    let model = Model::open(name)?;
+    let model = Model::open_for(name, request.size)?;
     let graph = Graph::parse(&model.onnx, &model.origin)?;
     let facts = Facts {
         origin: model.origin.clone(),

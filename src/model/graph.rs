@@ -134,6 +134,21 @@ pub struct GraphSummary {
     pub parameters: u64,
 }
 
+impl GraphSummary {
+    /// Gives the open sides of picture inputs (four axes, one of them 3 channels) a
+    /// width and height in pixels.
+    pub(crate) fn close_sides(&mut self, (width, height): (u32, u32)) {
+        for input in &mut self.inputs {
+            let (rows, columns) = match input.shape.as_mut_slice() {
+                [_, Some(3), rows, columns] | [_, rows, columns, Some(3)] => (rows, columns),
+                _ => continue,
+            };
+            rows.get_or_insert(height.into());
+            columns.get_or_insert(width.into());
+        }
+    }
+}
+
 /// A decoded and checked ONNX file.
 #[derive(Debug, Clone)]
 pub struct Graph {

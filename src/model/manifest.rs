@@ -252,24 +252,33 @@ impl Manifest {
             other => return Err(fail(format!("input '{}' is {other}", input.name))),
         };
         let side = |v: u64| u32::try_from(v).unwrap_or(u32::MAX);
+        let is_few = |classes: u64| classes <= MAX_CLASSES as u64;
+        let unknown = || {
+            fail(format!(
+                "output '{}' is {} {}",
+                output.name,
+                output.element,
+                output.shape_text()
+            ))
+        };
         let (kind, out_layout, classes) = match (output.element, output.shape.as_slice()) {
-            (Element::F32 | Element::U8 | Element::I8, [_, Some(a), Some(_), Some(d)]) => {
-                // The class axis is the one that is not a picture side.
-                if layout == Layout::Nhwc || (*d <= MAX_CLASSES as u64 && a > d) {
-                    (OutputKind::Logits, Layout::Nhwc, *d)
-                } else {
-                    (OutputKind::Logits, Layout::Nchw, *a)
+            (Element::F32 | Element::U8 | Element::I8, &[_, first, _, last]) => {
+                match (first, last) {
+                    // The class axis is the one that is not a picture side; one that is
+                    // open is a side.
+                    (Some(a), Some(d)) if layout == Layout::Nhwc || is_few(d) && a > d => {
+                        (OutputKind::Logits, Layout::Nhwc, d)
+                    }
+                    (None, Some(d)) => (OutputKind::Logits, Layout::Nhwc, d),
+                    (Some(a), Some(_)) => (OutputKind::Logits, Layout::Nchw, a),
+                    (Some(a), None) if layout == Layout::Nchw => {
+                        (OutputKind::Logits, Layout::Nchw, a)
+                    }
+                    _ => return Err(unknown()),
                 }
             }
             (Element::I64 | Element::I32, _) => (OutputKind::Labels, layout, MAX_CLASSES as u64),
-            _ => {
-                return Err(fail(format!(
-                    "output '{}' is {} {}",
-                    output.name,
-                    output.element,
-                    output.shape_text()
-                )));
-            }
+            _ => return Err(unknown()),
         };
         let count = usize::try_from(classes).unwrap_or(usize::MAX);
         if count == 0 || count > MAX_CLASSES {
@@ -396,6 +405,56 @@ mod tests {
         ] {
             let error = reason(&GOOD.replace(from, to));
             assert!(error.contains(word), "{to}: {error}");
+        }
+    }
+
+    /// A graph of one f32 input and output of these shapes; 0 is an open side.
+    fn graph(input: [u64; 4], output: [u64; 4]) -> GraphSummary {
+        let tensor = |name: &str, shape: [u64; 4]| super::super::graph::TensorInfo {
+            name: name.into(),
+            element: Element::F32,
+            shape: shape.map(|side| (side > 0).then_some(side)).to_vec(),
+        };
+        GraphSummary {
+            producer: String::new(),
+            opset: 17,
+            inputs: vec![tensor("x", input)],
+            outputs: vec![tensor("y", output)],
+            ops: Default::default(),
+            parameters: 0,
+        }
+    }
+
+    #[test]
+    fn open_sides_are_given_and_classes_found() {
+        let derive = |graph: &GraphSummary| {
+            let manifest = Manifest::derived(graph, Path::new("a.onnx"), &"0".repeat(64))?;
+            let Input { width, height, .. } = manifest.input;
+            Ok::<_, ModelError>((
+                (width, height),
+                manifest.output.layout,
+                manifest.classes.len(),
+            ))
+        };
+        for (input, output, layout) in [
+            ([1, 3, 0, 0], [1, 21, 0, 0], Layout::Nchw),
+            ([1, 0, 0, 3], [1, 0, 0, 21], Layout::Nhwc),
+            ([1, 3, 0, 0], [1, 0, 0, 21], Layout::Nhwc),
+            ([1, 3, 0, 99], [1, 21, 99, 99], Layout::Nchw),
+        ] {
+            let mut graph = graph(input, output);
+            derive(&graph).unwrap_err();
+            graph.close_sides((99, 77));
+            assert_eq!(derive(&graph).unwrap(), ((99, 77), layout, 21), "{input:?}");
+        }
+        for (input, output) in [
+            ([1, 3, 9, 9], [1, 0, 0, 0]),
+            ([1, 9, 9, 3], [1, 9, 9, 0]),
+            ([1, 4, 0, 0], [1, 21, 0, 0]),
+        ] {
+            let mut graph = graph(input, output);
+            graph.close_sides((9, 7));
+            derive(&graph).unwrap_err();
         }
     }
 
