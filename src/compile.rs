@@ -57,7 +57,9 @@ pub enum Ending {
     Labels,
     /// Quantized scores. Whoever runs the program resamples them to the mask's size
     /// as the manifest says; a graph's own last resize is left out where it is that
-    /// very one, and stays where it is another, so that the mask is the same.
+    /// very one, and stays where it is another. So the mask is the same, but where a
+    /// last activation or requantization, which is part of the scores and which the
+    /// choice of the class goes without, makes several of them equal.
     Logits,
 }
 

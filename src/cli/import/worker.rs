@@ -152,10 +152,12 @@ fn confine(args: &WorkerArgs) -> Result<()> {
     for (resource, limit) in limits {
         // No higher than what this process was given.
         let given = getrlimit(resource).maximum;
-        let limit = Some(given.map_or(limit, |given| given.min(limit)));
+        let limit = given.map_or(limit, |given| given.min(limit));
+        // At the higher one of processor time the kernel kills without saying why.
+        let margin = u64::from(resource == Resource::Cpu);
         let limits = Rlimit {
-            current: limit,
-            maximum: limit,
+            current: Some(limit),
+            maximum: Some(given.map_or(limit + margin, |given| given.min(limit + margin))),
         };
         setrlimit(resource, limits).context("cannot limit memory and time")?;
     }
