@@ -5,13 +5,13 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::path::Path;
 
-use atrous::compile::{Ending, compile, compile_to};
+use atrous::compile::{Ending, at_input_size, compile, compile_to};
 use atrous::engine::Segmenter;
 use atrous::engine::program::ProgramSegmenter;
 use atrous::logits::Logits;
 use atrous::mask::Mask;
 use atrous::model::artifact::{Artifact, Golden, golden};
-use atrous::model::{Graph, Model, sha256_hex};
+use atrous::model::{Graph, Manifest, Model, sha256_hex};
 use prost::Message;
 use tract_onnx::pb::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
@@ -354,6 +354,52 @@ fn quantized_deeplabs_are_programs_and_allocate_nothing() {
         segmenter.segment(&rgb, &mut second).unwrap();
         assert_eq!(ALLOCATIONS.get() - before, 0, "{file}");
         assert_eq!(first, second, "{file}");
+    }
+}
+
+#[test]
+fn quantized_deeplabs_follow_another_input_size() {
+    for (file, exported) in [
+        ("deeplabv3_mnv2_pascal_qdq.onnx", 513),
+        ("deeplab_mobilenet_edgetpu_slim_cityscapes_qdq.onnx", 513),
+        ("bench/dlp257_qdq_u8s8.onnx", 257),
+        ("bench/lite257_qdq_s8s8.onnx", 257),
+    ] {
+        let path = Path::new(SHARED).join(file);
+        if !path.exists() {
+            println!("skipped: {file} is not beside the repository");
+            continue;
+        }
+        let model = Model::open(path.to_str().unwrap()).unwrap();
+        let graph = Graph::parse(&model.onnx, file).unwrap();
+        assert_eq!(model.manifest.input.width, exported);
+        let macs = |graph: &Graph, manifest: &Manifest| {
+            let compiled = compile(graph, manifest, file).unwrap();
+            compiled.report.iter().map(|op| op.macs).sum::<u64>()
+        };
+        let (small, manifest) = at_input_size(&graph, &model.manifest, (65, 49), file).unwrap();
+        let masks = [Ending::Labels, Ending::Logits].map(|ending| {
+            let compiled = compile_to(&small, &manifest, ending, file).unwrap();
+            let mut segmenter = ProgramSegmenter::new(&manifest, &compiled.program);
+            let mut mask = Mask::default();
+            let rgb = golden::picture(1, 65, 49);
+            segmenter.segment(&rgb, &mut mask).unwrap();
+            mask
+        });
+        assert_eq!((masks[0].width, masks[0].height), (65, 49));
+        assert_eq!(masks[0], masks[1], "{file}");
+        // The work shrinks about as the picture does.
+        let share = macs(&small, &manifest) as f64 / macs(&graph, &model.manifest) as f64;
+        let pixels = 65.0 * 49.0 / f64::from(exported * exported);
+        assert!((0.9..2.0).contains(&(share / pixels)), "{file}: {share}");
+        // And back: the same program as if it had never been another size.
+        let back = (model.manifest.input.width, model.manifest.input.height);
+        let (back, manifest) = at_input_size(&small, &manifest, back, file).unwrap();
+        assert_eq!(
+            compile(&back, &manifest, file).unwrap().program,
+            compile(&graph, &model.manifest, file).unwrap().program,
+            "{file}"
+        );
     }
 }
 

@@ -474,7 +474,10 @@ impl<'a> Pass<'a> {
         let Some(output) = node.output.first() else {
             return Err("it has no output".into());
         };
-        let name = format!("{output}/sides");
+        let mut name = format!("{output}/sides");
+        while self.before.names.contains_key(&name) {
+            name.push('/');
+        }
         let at = if node.op_type == "Resize" { 3 } else { 1 };
         node.input.resize(at + 1, String::new());
         if at == 3 {
