@@ -17,10 +17,10 @@ struct Parts {
 }
 
 impl Parts {
-    /// Of a good file.
+    /// Of a file that is one, nearly.
     fn of(file: &[u8]) -> Option<Self> {
         let length = u64::from_le_bytes(*file.first_chunk::<LENGTH>()?);
-        let start = LENGTH + usize::try_from(length).ok()?;
+        let start = usize::try_from(length).ok()?.checked_add(LENGTH)?;
         let header = file.get(LENGTH..start)?.trim_ascii_end().to_vec();
         let data = file.get(start..file.len().checked_sub(DIGEST)?)?;
         // The program is JSON, which ends the data, and begins as nothing else does.

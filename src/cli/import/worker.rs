@@ -5,13 +5,14 @@ use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use atrous::guard;
 use atrous::model::MAX_FILE_BYTES;
 use clap::Args;
 use rustix::process::{Pid, Resource, Rlimit, Signal, getppid, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
 use super::super::exit;
-use super::{Facts, Float, Imported, Outcome, Request, import, import_float};
+use super::{Facts, Float, Imported, Outcome, Refused, Request, import, import_float};
 use crate::cli::compile::{Labels, size_of};
 
 /// Arguments of the hidden command that this program starts itself with.
@@ -92,18 +93,27 @@ pub enum Answer {
 /// Imports under limits, and answers.
 pub fn run(args: &WorkerArgs) -> Result<()> {
     confine(args)?;
-    let answer = imported(args).unwrap_or_else(|error| {
-        let refused = Answer::Refused {
-            message: format!("{error:#}"),
-            code: exit::code(&error),
-        };
-        (refused, Vec::new())
-    });
-    let mut line = serde_json::to_vec(&answer.0)?;
+    let (answer, artifact) = guard::contain(|| imported(args))
+        .unwrap_or_else(|panic| {
+            Err(Refused::model(format!(
+                "model '{}': its import gave up: {panic}; the file is damaged or hostile: fetch \
+                 it again from a source you trust",
+                args.model
+            ))
+            .into())
+        })
+        .unwrap_or_else(|error| {
+            let refused = Answer::Refused {
+                message: format!("{error:#}"),
+                code: exit::code(&error),
+            };
+            (refused, Vec::new())
+        });
+    let mut line = serde_json::to_vec(&answer)?;
     line.push(b'\n');
     let mut out = std::io::stdout().lock();
     out.write_all(&line)
-        .and_then(|()| out.write_all(&answer.1))
+        .and_then(|()| out.write_all(&artifact))
         .and_then(|()| out.flush())
         .context("cannot answer")
 }
