@@ -34,12 +34,12 @@ impl Rng {
     /// The numbers of input `index` of a run with this seed.
     pub fn new(seed: u64, index: u64) -> Self {
         let mut rng = Self(seed);
-        let start = rng.next() ^ index;
+        let start = rng.bits() ^ index;
         Self(start)
     }
 
-    /// Any number.
-    pub fn next(&mut self) -> u64 {
+    /// 64 random bits.
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -49,7 +49,7 @@ impl Rng {
 
     /// A number below `end`; 0 where that is 0.
     pub fn below(&mut self, end: usize) -> usize {
-        (self.next() % (end.max(1) as u64)) as usize
+        (self.bits() % (end.max(1) as u64)) as usize
     }
 
     /// Whether one in `n` says so.
@@ -72,7 +72,7 @@ impl Rng {
             4 => old.wrapping_add(1),
             5 => old.wrapping_sub(1),
             6 => old.wrapping_mul(2),
-            _ => self.next() as i64,
+            _ => self.bits() as i64,
         }
     }
 
@@ -84,14 +84,14 @@ impl Rng {
             2 => f32::NAN,
             3 => f32::INFINITY,
             4 => 1e-42,
-            _ => f32::from_bits(self.next() as u32),
+            _ => f32::from_bits(self.bits() as u32),
         }
     }
 
     /// Changes bytes in place: a few bits, a run, or the length.
     pub fn spoil(&mut self, bytes: &mut Vec<u8>) {
         if bytes.is_empty() {
-            bytes.push(self.next() as u8);
+            bytes.push(self.bits() as u8);
             return;
         }
         let at = self.below(bytes.len());
@@ -105,7 +105,7 @@ impl Rng {
             2 => {
                 let end = (at + 1 + self.below(16)).min(bytes.len());
                 for byte in &mut bytes[at..end] {
-                    *byte = self.next() as u8;
+                    *byte = self.bits() as u8;
                 }
             }
             3 => bytes.truncate(at),
