@@ -8,6 +8,7 @@ use clap::Args;
 use atrous::mask::Mask;
 use atrous::model::artifact::golden;
 
+use super::import::ImportLimits;
 use super::{Global, allocations, model, output};
 
 /// Seed of the picture that is segmented.
@@ -27,6 +28,8 @@ pub struct BenchArgs {
     warmup: u32,
     #[command(flatten)]
     engine: model::EngineArgs,
+    #[command(flatten)]
+    limits: ImportLimits,
     /// Show what each operation takes.
     #[arg(long)]
     profile: bool,
@@ -35,7 +38,12 @@ pub struct BenchArgs {
 /// Times a model on a drawn picture.
 pub fn run(args: &BenchArgs, global: &Global, start: Instant) -> Result<()> {
     let load = Instant::now();
-    let mut opened = model::open_with(&args.model, None, &args.engine)?;
+    let mut opened = model::open_with(
+        &args.model,
+        None,
+        &args.limits.importer(global),
+        &args.engine,
+    )?;
     let load = load.elapsed();
     let shape = opened.segmenter.shape();
     let picture = golden::picture(PICTURE_SEED, shape.width, shape.height);

@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 use super::workers::Workers;
 use super::{EngineError, Segmenter, Shape};
 use crate::kernels::cpu::Cpu;
-use crate::kernels::{AlignedBytes, Coordinates, Resample};
+use crate::kernels::{AlignedBytes, Resample};
 use crate::logits::Logits;
 use crate::mask::Mask;
 use crate::model::Manifest;
-use crate::postprocess::upsample::Upsample;
 use crate::program::{Output, Program};
 use place::Place;
 use share::Team;
@@ -88,12 +87,8 @@ impl ProgramSegmenter {
         let upsample = match program.output {
             Output::Labels { .. } => None,
             Output::Logits(tensor) => {
-                let coordinates = match manifest.output.upsample {
-                    Upsample::AlignCorners => Coordinates::AlignCorners,
-                    Upsample::HalfPixel => Coordinates::HalfPixel,
-                    Upsample::Asymmetric => Coordinates::Asymmetric,
-                };
-                Some(Step::argmax(tensor, Resample::Bilinear(coordinates), cpu))
+                let resample = Resample::Bilinear(manifest.output.upsample.into());
+                Some(Step::argmax(tensor, resample, cpu))
             }
         };
         for step in steps.iter().chain(&upsample) {

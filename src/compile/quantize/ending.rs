@@ -5,7 +5,7 @@ use super::super::transpose::Axis;
 use super::super::{Fault, Refusal};
 use super::{COPY, Codes, Rejected, State, Walk, refused};
 use crate::model::manifest::OutputKind;
-use crate::program::{Coordinates, Resample};
+use crate::program::Resample;
 
 impl Walk<'_> {
     /// Softmax keeps the order of a pixel's channels, so the class is known without
