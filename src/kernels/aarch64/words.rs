@@ -31,6 +31,22 @@ impl Words for Words4 {
         }
     }
     #[inline(always)]
+    unsafe fn store_high_bytes<const FROM: u32>(values: [int32x4_t; 4], to: *mut u8) {
+        unsafe {
+            let [a, b, c, d] = values.map(|value| vreinterpretq_u16_s32(value));
+            // The high halves, then what is left of the shift.
+            let shift = vdupq_n_s16(16 - FROM as i16);
+            let low = vshlq_u16(vuzp2q_u16(a, b), shift);
+            let high = vshlq_u16(vuzp2q_u16(c, d), shift);
+            let bytes = vuzp1q_u8(vreinterpretq_u8_u16(low), vreinterpretq_u8_u16(high));
+            vst1q_u8(to, bytes);
+        }
+    }
+    #[inline(always)]
+    unsafe fn select(mask: int32x4_t, a: int32x4_t, b: int32x4_t) -> int32x4_t {
+        unsafe { vbslq_s32(vreinterpretq_u32_s32(mask), a, b) }
+    }
+    #[inline(always)]
     unsafe fn store_bytes(value: int32x4_t, to: *mut u8) {
         unsafe {
             let words = vmovn_u32(vreinterpretq_u32_s32(value));

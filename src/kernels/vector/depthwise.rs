@@ -399,8 +399,7 @@ struct Columns<'a, 's, const PLAIN: bool> {
     /// The column's first three rows, and what leads to the next column: 0 in zeros.
     rows: [*const u8; HEIGHT],
     steps: [usize; HEIGHT],
-    /// The column; one left of the picture is a large number.
-    x: usize,
+    x: isize,
     step: usize,
 }
 
@@ -408,80 +407,115 @@ impl<'a, 's, const PLAIN: bool> Columns<'a, 's, PLAIN> {
     /// The columns from `x` on, `step` apart.
     #[inline(always)]
     fn new(segment: &'a Segment<'s>, x: isize, step: usize) -> Self {
-        let at = |n: usize| {
-            let offset = x.wrapping_mul(segment.stride as isize);
-            segment.rows[n].wrapping_offset(offset & segment.inside[n] as isize)
-        };
+        let offset = x.wrapping_mul(segment.stride as isize);
+        let row = |n: usize| segment.rows[n].wrapping_offset(offset & segment.inside[n] as isize);
+        let step_of = |n: usize| (step * segment.stride) & segment.inside[n];
         Self {
             segment,
-            rows: [at(0), at(1), at(2)],
-            steps: std::array::from_fn(|n| (step * segment.stride) & segment.inside[n]),
-            x: x as usize,
+            rows: [row(0), row(1), row(2)],
+            steps: [step_of(0), step_of(1), step_of(2)],
+            x,
             step,
         }
     }
 
-    /// The next column.
+    /// How many of the columns after the next `skipped` lie inside the picture without
+    /// one outside between them.
+    #[inline(always)]
+    fn inside_after(&self, skipped: usize) -> usize {
+        let x = self.x + (skipped * self.step) as isize;
+        match usize::try_from(x) {
+            Ok(x) if x < self.segment.width => (self.segment.width - x).div_ceil(self.step),
+            _ => 0,
+        }
+    }
+
+    /// The next column, which lies inside the picture.
+    ///
+    /// # Safety
+    /// As [`segment`], and it does lie inside.
+    #[inline(always)]
+    unsafe fn next_inside<I: Isa>(&mut self) -> I::Column {
+        // SAFETY: a column inside the picture has the block's channels in each row.
+        let column = unsafe { self.column::<I>(self.rows) };
+        self.advance();
+        column
+    }
+
+    /// The next column, zeros where it lies outside the picture.
     ///
     /// # Safety
     /// As [`segment`].
     #[inline(always)]
     unsafe fn next<I: Isa>(&mut self) -> I::Column {
+        // A column left of the picture is a large number.
+        let rows = if (self.x as usize) < self.segment.width {
+            self.rows
+        } else {
+            [self.segment.zeros; HEIGHT]
+        };
+        // SAFETY: as above, and so have the zeros.
+        let column = unsafe { self.column::<I>(rows) };
+        self.advance();
+        column
+    }
+
+    #[inline(always)]
+    unsafe fn column<I: Isa>(&self, rows: [*const u8; HEIGHT]) -> I::Column {
         let channels = if PLAIN {
             lanes::<I>()
         } else {
             self.segment.channels
         };
-        let rows = if self.x < self.segment.width {
-            self.rows
-        } else {
-            [self.segment.zeros; HEIGHT]
-        };
+        // SAFETY: the caller promises rows of so many channels.
+        unsafe { I::column(rows, channels) }
+    }
+
+    #[inline(always)]
+    fn advance(&mut self) {
         for (row, step) in self.rows.iter_mut().zip(self.steps) {
             *row = row.wrapping_add(step);
         }
-        self.x = self.x.wrapping_add(self.step);
-        // SAFETY: a column inside the picture has the block's channels in each row.
-        unsafe { I::column(rows, channels) }
+        self.x += self.step as isize;
     }
 }
 
 /// Windows of three columns a `dilation` apart, at every pixel.
 #[inline(always)]
 unsafe fn sliding<I: Isa, const PLAIN: bool>(segment: &Segment<'_>, dilation: usize) {
-    // SAFETY: `segment`'s caller promises good pointers.
+    // SAFETY: `segment`'s caller promises good pointers; `inside` counts the columns that
+    // lie inside the picture, from the first window's last one on.
     unsafe {
         let [u, v, w] = weights::<I>(segment);
         let biases = biases::<I>(segment);
         for phase in 0..dilation.min(segment.len) {
             let first = segment.first_column(phase);
             let mut columns = Columns::<PLAIN>::new(segment, first, dilation);
+            let inside = columns.inside_after(2);
+            let count = (segment.len - phase).div_ceil(dilation);
             let (mut a, mut b) = (columns.next::<I>(), columns.next::<I>());
-            let mut c;
             let mut index = phase;
             // Three windows in turn, so that no column moves from register to register.
-            loop {
-                c = columns.next::<I>();
+            for _ in 0..inside.min(count) / 3 {
+                let c = columns.next_inside::<I>();
                 let sums = I::add_columns(biases, [&a, &b, &c], [&u, &v, &w]);
                 store::<I, PLAIN>(segment, sums, index);
                 index += dilation;
-                if index >= segment.len {
-                    break;
-                }
-                a = columns.next::<I>();
+                a = columns.next_inside::<I>();
                 let sums = I::add_columns(biases, [&b, &c, &a], [&u, &v, &w]);
                 store::<I, PLAIN>(segment, sums, index);
                 index += dilation;
-                if index >= segment.len {
-                    break;
-                }
-                b = columns.next::<I>();
+                b = columns.next_inside::<I>();
                 let sums = I::add_columns(biases, [&c, &a, &b], [&u, &v, &w]);
                 store::<I, PLAIN>(segment, sums, index);
                 index += dilation;
-                if index >= segment.len {
-                    break;
-                }
+            }
+            while index < segment.len {
+                let c = columns.next::<I>();
+                let sums = I::add_columns(biases, [&a, &b, &c], [&u, &v, &w]);
+                store::<I, PLAIN>(segment, sums, index);
+                index += dilation;
+                (a, b) = (b, c);
             }
         }
     }
@@ -490,17 +524,31 @@ unsafe fn sliding<I: Isa, const PLAIN: bool>(segment: &Segment<'_>, dilation: us
 /// Windows of three neighbouring columns, at every second pixel.
 #[inline(always)]
 unsafe fn striding<I: Isa, const PLAIN: bool>(segment: &Segment<'_>) {
-    // SAFETY: `segment`'s caller promises good pointers.
+    // SAFETY: as `sliding`.
     unsafe {
         let [u, v, w] = weights::<I>(segment);
         let biases = biases::<I>(segment);
         let mut columns = Columns::<PLAIN>::new(segment, segment.first_column(0), 1);
+        let inside = columns.inside_after(1);
         let mut a = columns.next::<I>();
-        for index in 0..segment.len {
+        let mut index = 0;
+        for _ in 0..(inside / 2).min(segment.len) / 2 {
+            let b = columns.next_inside::<I>();
+            let c = columns.next_inside::<I>();
+            let sums = I::add_columns(biases, [&a, &b, &c], [&u, &v, &w]);
+            store::<I, PLAIN>(segment, sums, index);
+            let b = columns.next_inside::<I>();
+            a = columns.next_inside::<I>();
+            let sums = I::add_columns(biases, [&c, &b, &a], [&u, &v, &w]);
+            store::<I, PLAIN>(segment, sums, index + 1);
+            index += 2;
+        }
+        while index < segment.len {
             let b = columns.next::<I>();
             let c = columns.next::<I>();
             let sums = I::add_columns(biases, [&a, &b, &c], [&u, &v, &w]);
             store::<I, PLAIN>(segment, sums, index);
+            index += 1;
             a = c;
         }
     }

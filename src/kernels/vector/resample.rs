@@ -11,8 +11,10 @@ use crate::kernels::{Coordinates, Source, Target};
 
 /// What rounds a sum of `2 * FRACTION_BITS` fraction bits.
 const HALF: i32 = 1 << (2 * FRACTION_BITS - 1);
-/// The integer bits of such a sum.
-const CODE: i32 = -1 << (2 * FRACTION_BITS);
+/// Its fraction bits.
+const SHIFT: u32 = 2 * FRACTION_BITS;
+/// Its integer bits.
+const CODE: i32 = -1 << SHIFT;
 /// Widest vector.
 const LANES: usize = 16;
 
@@ -47,23 +49,30 @@ pub unsafe fn resize<W: Words>(
             let at = column.before * padded;
             let out = target.pixel_mut(oy, ox);
             let (base, difference) = (&base[at..][..padded], &difference[at..][..padded]);
-            let blocks = channels / W::LANES * W::LANES;
             // SAFETY: `padded` numbers are at least as many as are read, and whole
             // vectors of codes lie within the pixel; the last ones go by way of `rest`.
             unsafe {
                 let fraction = W::splat(column.fraction as i32);
-                let code = |c: usize| {
+                let sum = |c: usize| {
                     let slope = W::mul(W::load(difference.as_ptr().add(c)), fraction);
-                    let sum = W::add(W::load(base.as_ptr().add(c)), slope);
-                    W::shift_right::<{ 2 * FRACTION_BITS }>(sum)
+                    W::add(W::load(base.as_ptr().add(c)), slope)
                 };
-                for c in (0..blocks).step_by(W::LANES) {
-                    W::store_bytes(code(c), out.as_mut_ptr().add(c));
+                let code = |c: usize| W::shift_right::<SHIFT>(sum(c));
+                let mut c = 0;
+                while c + 4 * W::LANES <= channels {
+                    let n = W::LANES;
+                    let sums = [sum(c), sum(c + n), sum(c + 2 * n), sum(c + 3 * n)];
+                    W::store_high_bytes::<SHIFT>(sums, out.as_mut_ptr().add(c));
+                    c += 4 * W::LANES;
                 }
-                if blocks < channels {
+                while c + W::LANES <= channels {
+                    W::store_bytes(code(c), out.as_mut_ptr().add(c));
+                    c += W::LANES;
+                }
+                if c < channels {
                     let mut rest = [0; LANES];
-                    W::store_bytes(code(blocks), rest.as_mut_ptr());
-                    out[blocks..].copy_from_slice(&rest[..channels - blocks]);
+                    W::store_bytes(code(c), rest.as_mut_ptr());
+                    out[c..].copy_from_slice(&rest[..channels - c]);
                 }
             }
         }
@@ -129,15 +138,15 @@ unsafe fn mix<W: Words>(a: W::Vector, b: W::Vector, fraction: W::Vector) -> W::V
 }
 
 /// Numbers of one channel's row, with room to read a vector from its last pixel on.
-fn plane(width: usize) -> usize {
-    (width + 1 + LANES).next_multiple_of(LANES)
+const fn plane(width: usize, lanes: usize) -> usize {
+    (width + 1 + lanes).next_multiple_of(lanes)
 }
 
 /// Bytes of scratch for classes: two rows of the source and the same mixed, channel by
 /// channel, and the positions of an output row.
 pub fn argmax_scratch(width: usize, channels: usize, out_width: usize) -> usize {
-    let numbers = (4 * channels * plane(width)).max(width);
-    (numbers + 2 * (out_width + LANES)) * size_of::<i32>()
+    let numbers = (4 * channels * plane(width, LANES)).max(width);
+    (numbers + 2 * (out_width + 2 * LANES)) * size_of::<i32>()
 }
 
 /// Classes of an enlarged picture.
@@ -159,14 +168,14 @@ pub unsafe fn argmax<W: Words>(
     assert!(target.channels == 1 && target.is_packed() && channels <= 256);
     assert!(width <= target.width);
     let (out_height, out_width, range) = (target.height, target.width, target.rows());
-    let plane = plane(width);
+    let plane = plane(width, W::LANES);
     let size = channels * plane;
-    let numbers = scratch.words(4 * size + 2 * (out_width + LANES));
+    let numbers = scratch.words(4 * size + 2 * (out_width + 2 * LANES));
     let (mut upper, rest) = numbers.split_at_mut(size);
     let (mut lower, rest) = rest.split_at_mut(size);
     let (base, rest) = rest.split_at_mut(size);
     let (difference, rest) = rest.split_at_mut(size);
-    let (places, fractions) = rest.split_at_mut(out_width + LANES);
+    let (places, fractions) = rest.split_at_mut(out_width + 2 * LANES);
     let mut column = Between {
         before: 0,
         after: 0,
@@ -212,42 +221,49 @@ pub unsafe fn argmax<W: Words>(
                 );
                 W::store(mix::<W>(a, b, fraction), base.as_mut_ptr().add(at));
             }
-            for at in (0..size - LANES).step_by(W::LANES) {
-                let (this, next) = (
-                    W::load(base.as_ptr().add(at)),
-                    W::load(base.as_ptr().add(at + 1)),
-                );
-                W::store(W::sub(next, this), difference.as_mut_ptr().add(at));
-            }
             for at in (0..size).step_by(W::LANES) {
-                let this = W::shift_left::<FRACTION_BITS>(W::load(base.as_ptr().add(at)));
-                W::store(W::add(this, W::splat(HALF)), base.as_mut_ptr().add(at));
-            }
-            for first in (0..out_width).step_by(W::LANES) {
-                let start = places[first] as usize;
-                let indices = W::sub(
-                    W::load(places[first..][..W::LANES].as_ptr()),
-                    W::splat(start as i32),
-                );
-                let fraction = W::load(fractions[first..][..W::LANES].as_ptr());
-                let mut best = W::splat(0);
-                let (mut base, mut difference) =
-                    (base.as_ptr().add(start), difference.as_ptr().add(start));
-                for class in 0..channels {
-                    let slope = W::mul(W::permute(W::load(difference), indices), fraction);
-                    let sum = W::add(W::permute(W::load(base), indices), slope);
-                    let rank = W::splat(255 - class as i32);
-                    best = W::max(best, W::or(W::and(sum, W::splat(CODE)), rank));
-                    (base, difference) = (base.add(plane), difference.add(plane));
+                let this = W::load(base.as_ptr().add(at));
+                // The last vector has no pixel that is looked at.
+                if at + W::LANES < size {
+                    let next = W::load(base.as_ptr().add(at + 1));
+                    W::store(W::sub(next, this), difference.as_mut_ptr().add(at));
                 }
-                let classes = W::sub(W::splat(255), W::and(best, W::splat(255)));
-                if let Some(labels) = labels[first..].get_mut(..W::LANES) {
-                    W::store_bytes(classes, labels.as_mut_ptr());
-                } else {
-                    let mut rest = [0; LANES];
-                    W::store_bytes(classes, rest.as_mut_ptr());
-                    let count = out_width - first;
-                    labels[first..].copy_from_slice(&rest[..count]);
+                let rounded = W::add(W::shift_left::<FRACTION_BITS>(this), W::splat(HALF));
+                W::store(rounded, base.as_mut_ptr().add(at));
+            }
+            let (base, difference) = (base.as_ptr(), difference.as_ptr());
+            for first in (0..out_width).step_by(2 * W::LANES) {
+                let start = |n: usize| places[first + n * W::LANES] as usize;
+                let indices = |n: usize| {
+                    let places = W::load(places[first + n * W::LANES..][..W::LANES].as_ptr());
+                    W::sub(places, W::splat(start(n) as i32))
+                };
+                let fraction =
+                    |n: usize| W::load(fractions[first + n * W::LANES..][..W::LANES].as_ptr());
+                let (starts, indices) = ([start(0), start(1)], [indices(0), indices(1)]);
+                let fractions = [fraction(0), fraction(1)];
+                let mut best = [W::splat(0); 2];
+                for class in 0..channels {
+                    let rank = W::splat(255 - class as i32);
+                    for n in 0..2 {
+                        let at = class * plane + starts[n];
+                        let slope = W::permute(W::load(difference.add(at)), indices[n]);
+                        let this = W::permute(W::load(base.add(at)), indices[n]);
+                        let sum = W::add(this, W::mul(slope, fractions[n]));
+                        best[n] = W::max(best[n], W::select(W::splat(CODE), sum, rank));
+                    }
+                }
+                for (n, best) in best.into_iter().enumerate() {
+                    let classes = W::sub(W::splat(255), W::and(best, W::splat(255)));
+                    let first = (first + n * W::LANES).min(out_width);
+                    if let Some(labels) = labels[first..].get_mut(..W::LANES) {
+                        W::store_bytes(classes, labels.as_mut_ptr());
+                    } else {
+                        let mut rest = [0; LANES];
+                        W::store_bytes(classes, rest.as_mut_ptr());
+                        let count = out_width - first;
+                        labels[first..].copy_from_slice(&rest[..count]);
+                    }
                 }
             }
         }

@@ -19,6 +19,25 @@ pub trait Words: 'static {
     unsafe fn store(value: Self::Vector, to: *mut i32);
     /// Bytes, widened.
     unsafe fn load_bytes(from: *const u8) -> Self::Vector;
+    /// The bits from `FROM` on of four vectors' elements, which are 0 to 255, as bytes.
+    ///
+    /// `FROM` is above 16.
+    #[inline(always)]
+    unsafe fn store_high_bytes<const FROM: u32>(values: [Self::Vector; 4], to: *mut u8) {
+        for (n, value) in values.into_iter().enumerate() {
+            // SAFETY: the caller promises room for four vectors of bytes.
+            unsafe {
+                Self::store_bytes(Self::shift_right::<FROM>(value), to.add(n * Self::LANES));
+            }
+        }
+    }
+    /// The bits of `a` where `mask` has ones, those of `b` elsewhere, where it has to
+    /// have no others.
+    #[inline(always)]
+    unsafe fn select(mask: Self::Vector, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        // SAFETY: the caller promises the instructions; `b` has no bit of the mask.
+        unsafe { Self::or(Self::and(mask, a), b) }
+    }
     /// Elements of 0 to 255 as bytes.
     unsafe fn store_bytes(value: Self::Vector, to: *mut u8);
     /// `a + b`.
