@@ -87,6 +87,16 @@ pub struct Cpu {
     pub tier: Tier,
 }
 
+impl Cpu {
+    /// Threads for a model: the cores but one, which is left to the camera, the pins and
+    /// the rest of the system; at least 1.
+    pub fn threads(&self) -> usize {
+        let system = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = self.cores.map_or(system, |cores| cores.min(system));
+        (cores - 1).max(1)
+    }
+}
+
 /// What a processor can do for integer kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -16,6 +16,7 @@ mod figures;
 mod import;
 mod inspect;
 mod model;
+mod ops;
 mod output;
 mod places;
 mod run;

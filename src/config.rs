@@ -52,6 +52,9 @@ pub struct RunConfig {
     /// Opacity of the overlay, 0..=1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alpha: Option<f32>,
+    /// Threads that share the work on one picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
     /// Stop after this many results.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frames: Option<u64>,

@@ -7,11 +7,13 @@ use std::path::Path;
 
 use atrous::compile::{Ending, at_input_size, compile, compile_to};
 use atrous::engine::Segmenter;
-use atrous::engine::program::ProgramSegmenter;
+use atrous::engine::program::{Options, ProgramSegmenter};
+use atrous::kernels::cpu::{Cpu, Tier};
 use atrous::logits::Logits;
 use atrous::mask::Mask;
 use atrous::model::artifact::{Artifact, Golden, golden};
 use atrous::model::{Graph, Manifest, Model, sha256_hex};
+use atrous::program::Program;
 use prost::Message;
 use tract_onnx::pb::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
@@ -403,6 +405,92 @@ fn quantized_deeplabs_follow_another_input_size() {
     }
 }
 
+/// Runs a program with every kind of kernels this processor has and 1 to 4 threads.
+fn masks_of_all_kinds(manifest: &Manifest, program: &Program, file: &str) {
+    let rgb = golden::picture(1, program.width, program.height);
+    let mut wanted = None;
+    for tier in Tier::ALL.into_iter().filter(|tier| tier.is_available()) {
+        for threads in 1..=4 {
+            let options = Options {
+                cpu: Cpu::limited(tier).unwrap(),
+                threads,
+            };
+            let mut segmenter = ProgramSegmenter::with(manifest, program, options).unwrap();
+            assert_eq!(segmenter.threads(), threads);
+            let mut mask = Mask::default();
+            segmenter.segment(&rgb, &mut mask).unwrap();
+            let wanted = wanted.get_or_insert_with(|| mask.clone());
+            assert!(mask == *wanted, "{file}: {tier}, {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn any_kernels_and_any_number_of_threads_give_one_mask() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = open(folder.path());
+    let graph = Graph::parse(&model.onnx, "tiny").unwrap();
+    let compiled = compile(&graph, &model.manifest, "tiny").unwrap();
+    masks_of_all_kinds(&model.manifest, &compiled.program, "tiny");
+    for file in [
+        "deeplabv3_mnv2_pascal_qdq.onnx",
+        "deeplab_mobilenet_edgetpu_slim_cityscapes_qdq.onnx",
+        "bench/dlp257_qdq_u8s8.onnx",
+        "bench/lite257_qdq_s8s8.onnx",
+    ] {
+        let path = Path::new(SHARED).join(file);
+        if !path.exists() {
+            println!("skipped: {file} is not beside the repository");
+            continue;
+        }
+        let model = Model::open(path.to_str().unwrap()).unwrap();
+        let graph = Graph::parse(&model.onnx, file).unwrap();
+        // Small, for the scalar kernels of a build that is made for debugging.
+        let (small, manifest) = at_input_size(&graph, &model.manifest, (97, 65), file).unwrap();
+        let compiled = compile(&small, &manifest, file).unwrap();
+        masks_of_all_kinds(&manifest, &compiled.program, file);
+    }
+}
+
+#[test]
+fn bench_tells_what_it_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("tiny.onnx"), tiny()).unwrap();
+    let bench = |args: &[&str]| {
+        let args = [&["bench", "tiny.onnx", "--runs", "5"], args].concat();
+        let out = atrous(&args, folder.path());
+        assert!(out.status.success(), "{out:?}");
+        String::from_utf8(out.stdout).unwrap()
+    };
+    for threads in [1, 2] {
+        let text = bench(&["--json", "--profile", "--threads", &threads.to_string()]);
+        let report: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        assert_eq!(report["runs_ms"].as_array().unwrap().len(), 5);
+        assert_eq!(report["threads"], threads);
+        assert_eq!(report["allocations_per_run"], 0.0);
+        for key in ["first_ms", "load_ms", "peak_mb"] {
+            assert!(report[key].as_f64().unwrap() > 0.0, "{key}");
+        }
+        assert!(!report["kernels"].as_array().unwrap().is_empty());
+        let ops = report["ops"].as_array().unwrap();
+        assert!(ops.iter().any(|op| op["kind"] == "conv" && op["macs"] != 0));
+    }
+    let text = bench(&["--profile", "--cpu", "scalar", "--threads", "1"]);
+    assert!(
+        text.contains("scalar kernels") && text.contains("GOP/s"),
+        "{text}"
+    );
+    assert!(!text.contains("avx") && !text.contains("neon"), "{text}");
+    for bad in [&["--threads", "0"], &["--cpu", "mmx"], &["--runs", "0"]] {
+        let args = [&["bench", "tiny.onnx"], &bad[..]].concat();
+        assert_eq!(
+            atrous(&args, folder.path()).status.code(),
+            Some(2),
+            "{bad:?}"
+        );
+    }
+}
+
 fn atrous(args: &[&str], folder: &Path) -> std::process::Output {
     let mut command = assert_cmd::Command::cargo_bin("atrous").unwrap();
     for name in [
@@ -410,6 +498,8 @@ fn atrous(args: &[&str], folder: &Path) -> std::process::Output {
         "ATROUS_MODEL",
         "ATROUS_BOARD",
         "ATROUS_CONFIG",
+        "ATROUS_THREADS",
+        "ATROUS_CPU",
     ] {
         command.env_remove(name);
     }

@@ -11,6 +11,8 @@ use atrous::config::{ConfigError, DEFAULT_NAME, Flags, Origin, Settings, TEMPLAT
 use atrous::sink;
 use atrous::source::scene;
 
+use atrous::engine::program::Options;
+
 use super::import::{ImportLimits, Importer};
 use super::output::{print, print_json};
 use super::places::sink_options;
@@ -100,7 +102,8 @@ fn check(path: Option<PathBuf>, importer: &Importer) -> Result<()> {
     let (name, classes) = if truth_of(&settings)?.is_some() {
         ("truth".to_owned(), scene::classes())
     } else {
-        let manifest = model::open(&settings.model.value, None, importer)?.manifest;
+        let manifest =
+            model::open(&settings.model.value, None, importer, Options::default())?.manifest;
         (manifest.name, manifest.classes)
     };
     let rules = rule::compile(&settings.rules.value, &classes, &settings.board.value)?;
@@ -121,7 +124,7 @@ fn show(path: Option<PathBuf>, global: &Global) -> Result<()> {
     let s = settings(path)?;
     let visualize: Vec<String> = s.visualize.value.iter().map(ToString::to_string).collect();
     let rules: Vec<&str> = s.rules.value.iter().map(|r| r.name.as_str()).collect();
-    let rows: [(&str, serde_json::Value, &Origin); 10] = [
+    let rows: [(&str, serde_json::Value, &Origin); 11] = [
         ("source", s.source.value.into(), &s.source.origin),
         ("model", s.model.value.into(), &s.model.origin),
         ("board", s.board.value.name.clone().into(), &s.board.origin),
@@ -129,6 +132,7 @@ fn show(path: Option<PathBuf>, global: &Global) -> Result<()> {
         ("visualize", visualize.into(), &s.visualize.origin),
         ("alpha", f64::from(s.alpha.value).into(), &s.alpha.origin),
         ("frames", s.frames.value.into(), &s.frames.origin),
+        ("threads", s.threads.value.into(), &s.threads.origin),
         ("min_area", s.min_area.value.into(), &s.min_area.origin),
         (
             "dry_run_gpio",

@@ -8,6 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use atrous::devices::{CpuFreq, DeviceGroups, Sysfs, ThermalZone, Throttle};
+use atrous::engine::program::Options;
 use atrous::gpio;
 use atrous::mask::Mask;
 use atrous::model::bundled;
@@ -289,7 +290,7 @@ fn model_check(name: Option<&str>, importer: &Importer) -> Check {
 /// Runs the model on a drawn street and compares with the truth.
 fn self_check(name: &str, importer: &Importer) -> Result<Check> {
     let start = Instant::now();
-    let mut opened = model::open(name, None, importer)?;
+    let mut opened = model::open(name, None, importer, Options::default())?;
     let loaded = start.elapsed();
     model::verify(&mut opened)?;
     let segmenter = &mut opened.segmenter;

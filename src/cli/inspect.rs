@@ -7,10 +7,11 @@ use clap::Args;
 use serde::Serialize;
 
 use atrous::model::{GraphSummary, Manifest};
-use atrous::program::{Op, Output, Program, TensorId};
+use atrous::program::{Output, Program};
 
 use super::import::ImportLimits;
 use super::model::{self, Placement, Require};
+use super::ops::{OpRow, op_rows};
 use super::{Global, output};
 
 /// Arguments of `atrous inspect`.
@@ -24,6 +25,8 @@ pub struct InspectArgs {
     /// Fail with exit code 5 unless the model runs as asked.
     #[arg(long, value_enum, value_name = "WHAT")]
     require: Option<Require>,
+    #[command(flatten)]
+    cpu: model::CpuArgs,
     #[command(flatten)]
     limits: ImportLimits,
 }
@@ -48,7 +51,12 @@ struct Report<'a> {
 /// Prints what a model is, and opens it to show that it can run. An artifact must
 /// give the mask it was compiled with.
 pub fn run(args: &InspectArgs, global: &Global) -> Result<()> {
-    let mut opened = model::open(&args.model, args.require, &args.limits.importer(global))?;
+    let mut opened = model::open(
+        &args.model,
+        args.require,
+        &args.limits.importer(global),
+        args.cpu.options(1)?,
+    )?;
     model::verify(&mut opened)?;
     let (program, reason) = match &opened.placement {
         Placement::Program(program) => (Some(program), None),
@@ -60,7 +68,9 @@ pub fn run(args: &InspectArgs, global: &Global) -> Result<()> {
         engine: opened.segmenter.describe(),
         in_tract_because: reason,
         ends_in: program.and_then(|program| End::of(program)),
-        ops: program.filter(|_| args.ops).map(|program| op_rows(program)),
+        ops: program
+            .filter(|_| args.ops)
+            .map(|program| op_rows(program, &opened.segmenter.kernels())),
         graph: opened.graph.as_ref(),
         manifest: &opened.manifest,
     };
@@ -201,76 +211,4 @@ impl fmt::Display for End {
             ),
         }
     }
-}
-
-/// One operation of a program.
-#[derive(Serialize)]
-struct OpRow {
-    kind: &'static str,
-    /// The tensor it writes, by the name it has in the ONNX file.
-    output: String,
-    /// Rows, columns, channels.
-    shape: [u32; 3],
-    /// Multiplications of a convolution; 0 of anything else.
-    macs: u64,
-    /// Bytes of the result.
-    bytes: u64,
-    /// Where it lies in the arena; `None` for the mask.
-    offset: Option<u64>,
-    kernel: &'static str,
-}
-
-impl fmt::Display for OpRow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [height, width, channels] = self.shape;
-        let shape = format!("{height}x{width}x{channels}");
-        let offset = self.offset.map_or("-".into(), |offset| offset.to_string());
-        write!(
-            f,
-            "  {:<12} {:<8} {shape:<14} {:>8.2} MMAC {:>9} bytes at {offset:<9} {}",
-            self.kind,
-            self.kernel,
-            self.macs as f64 / 1e6,
-            self.bytes,
-            self.output
-        )
-    }
-}
-
-fn op_rows(program: &Program) -> Vec<OpRow> {
-    let row = |op: &Op| {
-        let (kind, output): (_, Option<TensorId>) = match op {
-            Op::Input { output, .. } => ("input", Some(*output)),
-            Op::Conv(conv) => {
-                let kind = match (conv.residual, conv.groups) {
-                    (Some(_), _) => "conv+add",
-                    (None, 1) => "conv",
-                    (None, _) => "depthwise",
-                };
-                (kind, Some(conv.output))
-            }
-            Op::Add { output, .. } => ("add", Some(*output)),
-            Op::Mul { output, .. } => ("mul", Some(*output)),
-            Op::Map { output, .. } => ("map", Some(*output)),
-            Op::AveragePool { output, .. } => ("average pool", Some(*output)),
-            Op::MaxPool { output, .. } => ("max pool", Some(*output)),
-            Op::Resize { output, .. } => ("resize", Some(*output)),
-            Op::Argmax { .. } => ("argmax", None),
-        };
-        let tensor = output.map(|id| &program.tensors[id.0 as usize]);
-        let shape = tensor.map_or([program.height, program.width, 1], |t| {
-            [t.height, t.width, t.channels]
-        });
-        let elements: u64 = shape.iter().map(|&side| u64::from(side)).product();
-        OpRow {
-            kind,
-            output: tensor.map_or("mask".into(), |t| t.name.clone()),
-            shape,
-            macs: program.macs(op),
-            bytes: elements,
-            offset: tensor.map(|t| t.offset),
-            kernel: "scalar",
-        }
-    };
-    program.ops.iter().map(row).collect()
 }

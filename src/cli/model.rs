@@ -1,11 +1,13 @@
 //! Opening a model for a command, and choosing what runs it.
 
 use std::path::Path;
+use std::str::FromStr;
 
 use anyhow::Result;
 
 use atrous::engine::Segmenter;
 use atrous::engine::program::{Options, ProgramSegmenter};
+use atrous::kernels::cpu::{Cpu, Tier};
 use atrous::mask::Mask;
 use atrous::model::artifact::{Artifact, Golden, golden, is_artifact_path};
 use atrous::model::{GraphSummary, Manifest};
@@ -14,12 +16,24 @@ use atrous::program::Program;
 use super::exit::{Mismatch, NotMet};
 use super::import::{Float, Imported, Importer, Outcome, Refused, Request, import_float};
 
-/// How a command's model is run.
+/// Which kernels a command's model may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
-pub struct EngineArgs {
-    /// Threads that share the work on one picture.
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    pub threads: usize,
+pub struct CpuArgs {
+    /// Use no better kernels than these: scalar, avx2, avxvnni, avx512vnni, avx512vbmi, neon,
+    /// dotprod. The masks are the same.
+    #[arg(long, value_name = "KIND", env = "ATROUS_CPU", value_parser = Tier::from_str)]
+    cpu: Option<Tier>,
+}
+
+impl CpuArgs {
+    /// The options of an engine.
+    pub fn options(self, threads: usize) -> Result<Options> {
+        let cpu = match self.cpu {
+            Some(tier) => Cpu::limited(tier)?,
+            None => Cpu::detect(),
+        };
+        Ok(Options { cpu, threads })
+    }
 }
 
 /// What a command insists on.
@@ -57,21 +71,12 @@ pub enum Placement {
 
 /// Opens an artifact, or an ONNX model: a quantized one is compiled to an integer
 /// program; one that cannot be, and a float one, runs in tract.
-pub fn open(name: &str, require: Option<Require>, importer: &Importer) -> Result<Opened> {
-    open_with(name, require, importer, &EngineArgs { threads: 1 })
-}
-
-/// As [`open`], run as the arguments say.
-pub fn open_with(
+pub fn open(
     name: &str,
     require: Option<Require>,
     importer: &Importer,
-    engine: &EngineArgs,
+    options: Options,
 ) -> Result<Opened> {
-    let options = Options {
-        threads: engine.threads,
-        ..Options::default()
-    };
     if is_artifact_path(Path::new(name)) {
         return open_artifact(name, options);
     }

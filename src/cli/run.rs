@@ -35,7 +35,7 @@ const SINK_SCHEMES: [&str; 4] = ["null:", "terminal:", "term:", "json:"];
 #[derive(Debug, Args)]
 #[command(
     after_help = "Environment, where no flag is given: ATROUS_SOURCE, ATROUS_MODEL, ATROUS_BOARD,\n\
-    ATROUS_CONFIG. ATROUS_LOG sets what is logged (debug).\n\n\
+    ATROUS_THREADS, ATROUS_CONFIG. ATROUS_LOG sets what is logged (debug).\n\n\
     Ctrl-C, and the signals TERM, HUP and QUIT, end a run: pins go to their safe level at\n\
     once, and the program ends within a few seconds, even if a device hangs."
 )]
@@ -55,6 +55,11 @@ pub struct RunArgs {
     /// Fail with exit code 5 unless the model runs as asked.
     #[arg(long, value_enum, value_name = "WHAT")]
     require: Option<Require>,
+    /// Threads that share the work on one picture [default: the board's cores but one].
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    #[command(flatten)]
+    cpu: model::CpuArgs,
     /// Stop after this many results.
     #[arg(short = 'n', long, value_name = "N")]
     frames: Option<u64>,
@@ -93,6 +98,7 @@ impl RunArgs {
             sinks: sinks.to_vec(),
             visualize: self.visualize.clone(),
             alpha: self.alpha,
+            threads: self.threads,
             frames: self.frames,
             min_area: self.min_area,
             dry_run_gpio: self.dry_run_gpio,
@@ -106,8 +112,7 @@ pub fn run(args: &RunArgs, global: &Global) -> Result<()> {
     let places = Places::new(&settings, global)?;
     let source = source::open(&settings.source.value)?;
     let info = source.info();
-    let (segmenter, classes, fit) =
-        open_model(&settings, args.require, &args.limits.importer(global))?;
+    let (segmenter, classes, fit) = open_model(&settings, args, &args.limits.importer(global))?;
     let rules = rule::compile(&settings.rules.value, &classes, &settings.board.value)?;
     let pins = open_pins(&rules, settings.dry_run_gpio.value)?;
     let sinks = places.open()?;
@@ -174,7 +179,7 @@ pub fn truth_of(settings: &Settings) -> Result<Option<SceneRequest>> {
 
 fn open_model(
     settings: &Settings,
-    require: Option<Require>,
+    args: &RunArgs,
     importer: &Importer,
 ) -> Result<(Box<dyn Segmenter>, Classes, Fit)> {
     if let Some(SceneRequest { width, height, .. }) = truth_of(settings)? {
@@ -186,7 +191,12 @@ fn open_model(
         };
         return Ok((Box::new(FakeSegmenter::new(shape)), classes, Fit::Stretch));
     }
-    let opened = model::open(&settings.model.value, require, importer)?;
+    let opened = model::open(
+        &settings.model.value,
+        args.require,
+        importer,
+        args.cpu.options(settings.threads.value)?,
+    )?;
     let fit = opened.manifest.input.fit;
     Ok((opened.segmenter, opened.manifest.classes, fit))
 }

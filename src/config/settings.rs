@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{ConfigError, DEFAULT_NAME, RuleConfig, RunConfig};
 use crate::board::Board;
+use crate::engine::MAX_THREADS;
 use crate::model::bundled;
 use crate::sink::Visual;
 
@@ -17,7 +18,8 @@ pub enum Origin {
     Environment(&'static str),
     /// The run config at this path.
     Config(PathBuf),
-    /// The file of the board of this name: its camera is the source `camera`.
+    /// The file of the board of this name: its camera is the source `camera`, and a
+    /// model gets its cores but one.
     Board(String),
     /// Built in.
     Default,
@@ -61,6 +63,8 @@ pub struct Flags {
     pub visualize: Option<String>,
     /// Opacity of the overlay.
     pub alpha: Option<f32>,
+    /// Threads that share the work on one picture.
+    pub threads: Option<usize>,
     /// Number of results.
     pub frames: Option<u64>,
     /// Smallest region kept, in pixels.
@@ -84,6 +88,9 @@ pub struct Settings {
     pub visualize: Setting<Vec<Visual>>,
     /// Opacity of the overlay, 0..=1.
     pub alpha: Setting<f32>,
+    /// Threads that share the work on one picture, 1 to
+    /// [`MAX_THREADS`](crate::engine::MAX_THREADS).
+    pub threads: Setting<usize>,
     /// Stop after this many results.
     pub frames: Setting<Option<u64>>,
     /// Smallest region kept, in pixels.
@@ -143,8 +150,11 @@ impl Settings {
             };
         }
 
+        let threads = layers.threads(flags.threads, config.threads, &board.value)?;
+
         let settings = Self {
             source,
+            threads,
             model: layers.text(flags.model.clone(), "ATROUS_MODEL", config.model, || {
                 bundled::NAMES.first().copied().unwrap_or_default().into()
             }),
@@ -183,6 +193,10 @@ impl Settings {
         };
         if !(0.0..=1.0).contains(&self.alpha.value) {
             return fail("alpha", &self.alpha.origin, "must be in 0..=1");
+        }
+        if !(1..=MAX_THREADS).contains(&self.threads.value) {
+            let reason = format!("must be in 1..={MAX_THREADS}");
+            return fail("threads", &self.threads.origin, &reason);
         }
         if self.frames.value == Some(0) {
             return fail("frames", &self.frames.origin, "must be 1 or more");
@@ -246,6 +260,30 @@ impl Layers<'_> {
                 origin: Origin::Default,
             },
         }
+    }
+
+    fn threads(
+        &self,
+        flag: Option<usize>,
+        config: Option<usize>,
+        board: &Board,
+    ) -> Result<Setting<usize>, ConfigError> {
+        const VARIABLE: &str = "ATROUS_THREADS";
+        let named = flag.is_none().then(|| given(self.env, VARIABLE)).flatten();
+        if let Some(text) = named {
+            let origin = Origin::Environment(VARIABLE);
+            let value = text.parse().map_err(|_| ConfigError::Value {
+                key: "threads".into(),
+                origin: origin.to_string(),
+                reason: format!("'{text}' is no number of threads"),
+            })?;
+            return Ok(Setting { value, origin });
+        }
+        let mut threads = self.plain(flag, config, board.cpu.threads());
+        if threads.origin == Origin::Default {
+            threads.origin = Origin::Board(board.name.clone());
+        }
+        Ok(threads)
     }
 
     fn plain<T>(&self, flag: Option<T>, config: Option<T>, default: T) -> Setting<T> {

@@ -17,17 +17,24 @@ impl Sysfs {
     /// Reads `/proc/meminfo`.
     pub fn memory(&self) -> MemoryInfo {
         let meminfo = text(&self.path("proc/meminfo")).unwrap_or_default();
-        let bytes = |key: &str| {
-            let mut pairs = meminfo.lines().filter_map(|line| line.split_once(':'));
-            let (_, value) = pairs.find(|(name, _)| *name == key)?;
-            let kib: u64 = value.trim().trim_end_matches("kB").trim().parse().ok()?;
-            kib.checked_mul(1024)
-        };
         MemoryInfo {
-            total_bytes: bytes("MemTotal"),
-            available_bytes: bytes("MemAvailable"),
+            total_bytes: bytes(&meminfo, "MemTotal"),
+            available_bytes: bytes(&meminfo, "MemAvailable"),
         }
     }
+
+    /// Most memory this process has had at a time, in bytes (`/proc/self/status`).
+    pub fn peak_bytes(&self) -> Option<u64> {
+        bytes(&text(&self.path("proc/self/status"))?, "VmHWM")
+    }
+}
+
+/// The value of a line such as `MemTotal:  2048 kB`, in bytes.
+fn bytes(lines: &str, key: &str) -> Option<u64> {
+    let mut pairs = lines.lines().filter_map(|line| line.split_once(':'));
+    let (_, value) = pairs.find(|(name, _)| *name == key)?;
+    let kib: u64 = value.trim().trim_end_matches("kB").trim().parse().ok()?;
+    kib.checked_mul(1024)
 }
 
 #[cfg(test)]
@@ -46,5 +53,11 @@ mod tests {
             available_bytes: None,
         };
         assert_eq!(sysfs.memory(), expected);
+    }
+
+    #[test]
+    fn the_peak_of_this_process_is_known() {
+        let (_folder, sysfs) = tree(&[("proc/self/status", "Name:\tx\nVmHWM:\t    3 kB\n")]);
+        assert_eq!(sysfs.peak_bytes(), Some(3 << 10));
     }
 }
