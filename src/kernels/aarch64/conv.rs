@@ -35,7 +35,10 @@ pub(super) trait Gemm: Isa {
     fn is_exact(weights: &[i8]) -> bool;
     /// Bytes of the weights of `OUTPUTS` channels of `depth` weights.
     fn weight_bytes(depth: usize) -> usize;
-    /// Where among them weight `k` of channel `o` lies.
+    /// Weights of a channel that lie together.
+    const RUN: usize;
+    /// Where among them weight `k` of channel `o` lies, for a multiple of `RUN`; its
+    /// neighbours follow it.
     fn weight_place(k: usize, o: usize) -> usize;
     /// Multiplies the codes of `tiles` tiles of `pixels` pixels with a block's weights.
     unsafe fn products(block: &Product<'_>, pixels: usize, tiles: usize);
@@ -114,8 +117,12 @@ impl<I: Gemm> Conv<I> {
             let (to_biases, to_multipliers) = numbers.split_at_mut(I::OUTPUTS * 4);
             for o in 0..block.channels {
                 let channel = block.first + o;
-                for (k, &weight) in weights[channel * depth..][..depth].iter().enumerate() {
-                    to[I::weight_place(k, o)] = weight as u8;
+                let row = weights[channel * depth..][..depth].chunks(I::RUN);
+                for (run, weights) in row.enumerate() {
+                    let to = &mut to[I::weight_place(run * I::RUN, o)..];
+                    for (to, &weight) in to.iter_mut().zip(weights) {
+                        *to = weight as u8;
+                    }
                 }
                 to_biases[4 * o..][..4].copy_from_slice(&biases[channel].to_le_bytes());
                 to_multipliers[4 * o..][..4]

@@ -56,6 +56,7 @@ unsafe fn dot_lane<const LANE: usize>(sum: int32x4_t, a: int8x16_t, b: int8x16_t
 impl Gemm for Dotprod {
     const PIXELS: usize = 8;
     const OUTPUTS: usize = 8;
+    const RUN: usize = 4;
 
     fn is_exact(_: &[i8]) -> bool {
         true
@@ -66,7 +67,7 @@ impl Gemm for Dotprod {
     }
 
     fn weight_place(k: usize, o: usize) -> usize {
-        k / 4 * 32 + o * 4 + k % 4
+        k * Self::OUTPUTS + o * Self::RUN
     }
 
     #[target_feature(enable = "dotprod")]

@@ -32,6 +32,7 @@ struct Neon;
 impl Gemm for Neon {
     const PIXELS: usize = 4;
     const OUTPUTS: usize = 4;
+    const RUN: usize = STEP;
 
     fn is_exact(weights: &[i8]) -> bool {
         // The two products that are summed in 16 bits are eight weights apart.
@@ -48,7 +49,7 @@ impl Gemm for Neon {
     }
 
     fn weight_place(k: usize, o: usize) -> usize {
-        (k / STEP * Self::OUTPUTS + o) * STEP + k % STEP
+        k * Self::OUTPUTS + o * STEP
     }
 
     unsafe fn products(block: &Product<'_>, pixels: usize, tiles: usize) {

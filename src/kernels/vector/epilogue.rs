@@ -1,16 +1,24 @@
 //! What a convolution needs beyond its weights, and whether these kernels can give it.
 
+use std::borrow::Cow;
+
 use crate::kernels::{AddArgs, ConvArgs, Residual};
 
 /// Effective weights as bytes: `w - zero point`; `None` where one does not fit.
-pub fn weights(args: &ConvArgs<'_>) -> Option<Vec<i8>> {
-    let outputs = args.bias.len();
-    let length = args.weights.len() / outputs;
-    let weight = |(index, &weight): (usize, &i8)| {
-        let zero = args.weight_zero_points.get(index / length).copied();
-        weight.checked_sub(zero.unwrap_or(0))
-    };
-    args.weights.iter().enumerate().map(weight).collect()
+pub fn weights<'a>(args: &ConvArgs<'a>) -> Option<Cow<'a, [i8]>> {
+    if args.weight_zero_points.iter().all(|&zero| zero == 0) {
+        return Some(Cow::Borrowed(args.weights));
+    }
+    let rows = args
+        .weights
+        .chunks_exact(args.weights.len() / args.bias.len());
+    let mut effective = Vec::with_capacity(args.weights.len());
+    for (row, &zero) in rows.zip(args.weight_zero_points) {
+        for weight in row {
+            effective.push(weight.checked_sub(zero)?);
+        }
+    }
+    Some(Cow::Owned(effective))
 }
 
 /// Biases for sums of codes less `offset`, not less their zero point: less
@@ -21,10 +29,12 @@ pub fn biases(args: &ConvArgs<'_>, weights: &[i8], offset: i32) -> Option<Vec<i3
     let length = weights.len() / args.bias.len();
     let numbers = args.bias.iter().zip(args.multipliers);
     let bias = |((&bias, &multiplier), weights): ((&i32, &f32), &[i8])| {
-        let sum: i64 = weights.iter().map(|&w| i64::from(w)).sum();
-        let most: i64 = weights.iter().map(|&w| i64::from(w).abs() * 255).sum();
-        let bias = i64::from(bias) - zero * sum;
-        let bound = bias.abs() + most;
+        // These overflow from 2^24 weights on; a program that passed its check has fewer
+        // than 2^16 a channel.
+        let sum: i32 = weights.iter().map(|&w| i32::from(w)).sum();
+        let size: i32 = weights.iter().map(|&w| i32::from(w).abs()).sum();
+        let bias = i64::from(bias) - zero * i64::from(sum);
+        let bound = bias.abs() + 255 * i64::from(size);
         let limit = f64::from(1u32 << 30);
         let small = (bound as f64) < limit && bound as f64 * f64::from(multiplier.abs()) < limit;
         small.then_some(bias as i32)

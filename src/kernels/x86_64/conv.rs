@@ -150,33 +150,21 @@ impl<I: Gemm> Conv<I> {
         conv.weights = AlignedBytes::new(at);
         conv.numbers = AlignedBytes::new(numbers_at);
         for block in &conv.blocks {
-            let weight = |o: usize, k: usize| {
-                if o < block.channels && k < depth {
-                    weights[(block.first + o) * depth + k]
-                } else {
-                    0
-                }
-            };
-            let lanes = (0..block.vectors).flat_map(|v| (0..I::LANES).map(move |lane| (v, lane)));
-            let channels = lanes.map(|(v, lane)| I::channel(block.vectors, v, lane));
-            let lines = conv.weights.get_mut()[block.weights..].chunks_exact_mut(4);
-            let places = (0..steps).flat_map(|step| channels.clone().map(move |o| (step, o)));
-            for (line, (step, o)) in lines.zip(places) {
-                let weights = (0..I::DEPTH).map(|k| weight(o, step * I::DEPTH + k));
-                let width = 4 / I::DEPTH;
-                for (to, weight) in line.chunks_exact_mut(width).zip(weights) {
-                    to.copy_from_slice(&i16::from(weight).to_le_bytes()[..width]);
-                }
-            }
             let count = block.vectors * I::LANES;
+            let to = &mut conv.weights.get_mut()[block.weights..][..steps * count * 4];
             let numbers = &mut conv.numbers.get_mut()[block.numbers..][..2 * count * 4];
             let (to_biases, to_multipliers) = numbers.split_at_mut(count * 4);
-            let to = to_biases
-                .chunks_exact_mut(4)
-                .zip(to_multipliers.chunks_exact_mut(4));
-            for ((bias, multiplier), o) in to.zip(channels).filter(|&(_, o)| o < block.channels) {
-                bias.copy_from_slice(&biases[block.first + o].to_le_bytes());
-                multiplier.copy_from_slice(&args.multipliers[block.first + o].to_le_bytes());
+            for place in 0..count {
+                let o = I::channel(block.vectors, place / I::LANES, place % I::LANES);
+                if o >= block.channels {
+                    continue;
+                }
+                let channel = block.first + o;
+                let row = &weights[channel * depth..][..depth];
+                pack_row::<I>(row, &mut to[place * 4..], count * 4);
+                to_biases[place * 4..][..4].copy_from_slice(&biases[channel].to_le_bytes());
+                to_multipliers[place * 4..][..4]
+                    .copy_from_slice(&args.multipliers[channel].to_le_bytes());
             }
         }
         Some(Box::new(conv))
@@ -287,6 +275,17 @@ impl<I: Gemm> Convolution for Conv<I> {
                 // and the other summand have the block's channels of each pixel.
                 unsafe { I::tiles(&tile, pixels) };
             }
+        }
+    }
+}
+
+/// Lays out the weights of an output channel: those of each step four bytes every
+/// `stride` bytes.
+fn pack_row<I: Gemm>(row: &[i8], to: &mut [u8], stride: usize) {
+    for (weights, to) in row.chunks(I::DEPTH).zip(to.chunks_mut(stride)) {
+        let width = 4 / I::DEPTH;
+        for (to, &weight) in to[..4].chunks_exact_mut(width).zip(weights) {
+            to.copy_from_slice(&i16::from(weight).to_le_bytes()[..width]);
         }
     }
 }
