@@ -89,10 +89,11 @@ impl<'a> Source<'a> {
         self.pixel_stride == self.channels
     }
 
-    /// The bytes from pixel `first` on, counted row by row.
+    /// The bytes from pixel `first` on, counted row by row; none beyond the last one.
     #[inline]
     pub fn from_pixel(&self, first: usize) -> &'a [u8] {
-        &self.data[first * self.pixel_stride..]
+        let rest = self.data.get(first * self.pixel_stride..);
+        rest.unwrap_or_default()
     }
 }
 

@@ -5,6 +5,7 @@
 //! with -128.
 
 use std::arch::aarch64::*;
+use std::arch::asm;
 
 use super::codes::{Finish, read16, signed, store16};
 use super::conv::{Conv, Gemm, Product, STEP};
@@ -156,6 +157,39 @@ unsafe fn step<const M: usize, const FIRST: bool>(
     }
 }
 
+/// The products of the upper halves (SMULL2).
+///
+/// Written as an instruction, because the compiler, given the intrinsic, keeps the upper
+/// halves of weights in registers of their own, and runs out of them.
+#[inline(always)]
+unsafe fn multiply_high(a: int8x16_t, b: int8x16_t) -> int16x8_t {
+    let products: int16x8_t;
+    // SAFETY: registers in, registers out.
+    unsafe {
+        asm!(
+            "smull2 {products:v}.8h, {a:v}.16b, {b:v}.16b",
+            products = lateout(vreg) products, a = in(vreg) a, b = in(vreg) b,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    products
+}
+
+/// The same, added to other products (SMLAL2).
+#[inline(always)]
+unsafe fn multiply_add_high(products: int16x8_t, a: int8x16_t, b: int8x16_t) -> int16x8_t {
+    let mut products = products;
+    // SAFETY: registers in, registers out.
+    unsafe {
+        asm!(
+            "smlal2 {products:v}.8h, {a:v}.16b, {b:v}.16b",
+            products = inout(vreg) products, a = in(vreg) a, b = in(vreg) b,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    products
+}
+
 /// Stores the first of four codes of a pixel, as many as there are channels, and goes on
 /// to the next pixel.
 #[inline(always)]
@@ -231,11 +265,11 @@ impl Isa for Neon {
             for t in (0..3 * N).step_by(2) {
                 let (x, w) = tap(t);
                 let mut low = vmull_s8(vget_low_s8(x), vget_low_s8(w));
-                let mut high = vmull_high_s8(x, w);
+                let mut high = multiply_high(x, w);
                 if t + 1 < 3 * N {
                     let (x, w) = tap(t + 1);
                     low = vmlal_s8(low, vget_low_s8(x), vget_low_s8(w));
-                    high = vmlal_high_s8(high, x, w);
+                    high = multiply_add_high(high, x, w);
                 }
                 sums[0] = vaddw_s16(sums[0], vget_low_s16(low));
                 sums[1] = vaddw_high_s16(sums[1], low);

@@ -92,36 +92,45 @@ unsafe fn mix_rows<W: Words>(
     base: &mut [i32],
     difference: &mut [i32],
 ) {
-    let channels = source.channels;
-    for first in (0..channels).step_by(W::LANES) {
-        let count = W::LANES.min(channels - first);
-        // SAFETY: the caller promises the instructions; a vector's numbers lie within
-        // the padded ones.
-        unsafe {
-            let mut last = W::splat(0);
-            for x in 0..source.width {
-                let read = |y: usize| {
-                    let pixel = &source.pixel(y, x)[first..][..count];
-                    if count == W::LANES {
-                        W::load_bytes(pixel.as_ptr())
-                    } else {
-                        let mut bytes = [0; LANES];
-                        bytes[..count].copy_from_slice(pixel);
-                        W::load_bytes(bytes.as_ptr())
-                    }
-                };
-                let (above, below) = (read(row.before), read(row.after));
-                let mixed = mix::<W>(above, below, W::splat(row.fraction as i32));
-                let at = x * padded + first;
-                let rounded = W::add(W::shift_left::<FRACTION_BITS>(mixed), W::splat(HALF));
-                W::store(rounded, base[at..][..W::LANES].as_mut_ptr());
-                W::store(W::splat(0), difference[at..][..W::LANES].as_mut_ptr());
-                if x > 0 {
-                    let slope = W::sub(mixed, last);
-                    W::store(slope, difference[at - padded..][..W::LANES].as_mut_ptr());
-                }
-                last = mixed;
+    let (width, channels) = (source.width, source.channels);
+    let count = width * padded;
+    assert!(base.len() >= count && difference.len() >= count && padded >= channels);
+    // SAFETY: the caller promises the instructions. Of each pixel whole vectors of codes
+    // are read, the last ones by way of `rest`; a pixel has `padded` numbers, a multiple
+    // of every vector's.
+    unsafe {
+        let fraction = W::splat(row.fraction as i32);
+        for x in 0..width {
+            let above = source.pixel(row.before, x);
+            let below = source.pixel(row.after, x);
+            let to = base.as_mut_ptr().add(x * padded);
+            let mut c = 0;
+            while c + W::LANES <= channels {
+                let codes = (above.as_ptr().add(c), below.as_ptr().add(c));
+                let (above, below) = (W::load_bytes(codes.0), W::load_bytes(codes.1));
+                W::store(mix::<W>(above, below, fraction), to.add(c));
+                c += W::LANES;
             }
+            if c < channels {
+                let rest = |codes: &[u8]| {
+                    let mut rest = [0; LANES];
+                    rest[..channels - c].copy_from_slice(&codes[c..]);
+                    W::load_bytes(rest.as_ptr())
+                };
+                W::store(mix::<W>(rest(above), rest(below), fraction), to.add(c));
+            }
+        }
+        let (base, difference) = (base.as_mut_ptr(), difference.as_mut_ptr());
+        for at in (0..count).step_by(W::LANES) {
+            let this = W::load(base.add(at));
+            let next = if at + padded < count {
+                W::load(base.add(at + padded))
+            } else {
+                this
+            };
+            W::store(W::sub(next, this), difference.add(at));
+            let rounded = W::add(W::shift_left::<FRACTION_BITS>(this), W::splat(HALF));
+            W::store(rounded, base.add(at));
         }
     }
 }

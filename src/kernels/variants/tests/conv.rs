@@ -242,7 +242,11 @@ fn every_variant_of_this_processor_is_made_for_a_plain_convolution() {
         weights: vec![-3; 5],
         ..dense.clone()
     };
-    let tiers = Tier::ALL.into_iter().filter(|tier| tier.is_available());
+    // VBMI adds tables and no products.
+    let tiers = Tier::ALL
+        .into_iter()
+        .filter(|&tier| tier != Tier::Avx512Vbmi);
+    let tiers = tiers.filter(|tier| tier.is_available());
     for tier in tiers.map(Tier::name) {
         assert!(
             names(&dense).iter().any(|name| name.contains(tier)),
