@@ -101,10 +101,13 @@ impl<I: Gemm> Conv<I> {
         let mut blocks = Vec::new();
         for group in 0..args.groups {
             for o in (0..group_outputs).step_by(I::OUTPUTS) {
+                // Where channels are left over the last block begins earlier: some are
+                // worked out twice, and none is stored on its own.
+                let o = o.min(group_outputs.saturating_sub(I::OUTPUTS));
                 blocks.push(Block {
                     group,
                     first: group * group_outputs + o,
-                    channels: I::OUTPUTS.min(group_outputs - o),
+                    channels: I::OUTPUTS.min(group_outputs),
                 });
             }
         }
