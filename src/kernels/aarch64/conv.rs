@@ -259,13 +259,19 @@ impl<I: Gemm> Convolution for Conv<I> {
                     product.out = product.out.add(done * target.pixel_stride);
                     I::products(&product, small, tiles - large);
                 }
-                if let Some(sum) = sum {
-                    // SAFETY: target and summand have the block's channels of each pixel,
-                    // and are of one shape.
-                    unsafe {
-                        let sum = sum.at(done, block.first);
-                        add(sum, block.channels, pixels, out, target.pixel_stride);
-                    }
+            }
+            if let Some(sum) = sum {
+                // SAFETY: target and summand have `outputs` channels of each pixel, and are
+                // of one shape.
+                unsafe {
+                    let out = out.add(done * target.pixel_stride);
+                    add(
+                        sum.at(done, 0),
+                        self.outputs,
+                        pixels,
+                        out,
+                        target.pixel_stride,
+                    );
                 }
             }
         }
