@@ -20,6 +20,9 @@
 //! Softmax before the choice of the class. A real result that two operators read
 //! without a quantization between them has none: it would be rounded once more than
 //! the graph says.
+//!
+//! Where only some nodes have an integer form, [`region`] compiles the parts of the graph
+//! that they make up.
 
 use thiserror::Error;
 use tract_onnx::pb::GraphProto;
@@ -39,6 +42,7 @@ mod net;
 mod plan;
 mod prune;
 mod quantize;
+pub mod region;
 mod residual;
 mod shape;
 #[cfg(test)]
@@ -251,20 +255,13 @@ fn is_quantized(graph: &GraphProto) -> bool {
 fn lower(graph: &GraphProto, manifest: &Manifest, ending: Ending) -> Result<Compiled, Fault> {
     let source = import::import(graph, manifest)?;
     let mut net = quantize::quantize(&source, manifest)?;
-    fuse::fold_tables(&mut net);
-    fuse::hoist_tables(&mut net);
-    match ending {
-        Ending::Labels => argmax::merge_resize(&mut net),
+    let plan = optimize(&mut net, |net| match ending {
+        Ending::Labels => argmax::merge_resize(net),
         Ending::Logits => {
             let reader = Resample::Bilinear(manifest.output.upsample.into());
-            argmax::leave_resize(&mut net, reader);
+            argmax::leave_resize(net, reader);
         }
-    }
-    // Before sums are fused, so that a dead reader keeps no convolution apart.
-    prune::prune(&mut net);
-    residual::fuse_residuals(&mut net);
-    concat::place_parts(&mut net)?;
-    let plan = plan::plan(&net)?;
+    })?;
     let (program, report) = emit::emit(&net, &plan, ending)?;
     program.check().map_err(Fault::Unsound)?;
     Ok(Compiled {
@@ -272,6 +269,19 @@ fn lower(graph: &GraphProto, manifest: &Manifest, ending: Ending) -> Result<Comp
         report,
         largest_live_bytes: plan.largest_live,
     })
+}
+
+/// The passes between the walk over the nodes and the program; `end` is what becomes of
+/// the last resize.
+fn optimize(net: &mut net::Net, end: impl FnOnce(&mut net::Net)) -> Result<plan::Plan, Fault> {
+    fuse::fold_tables(net);
+    fuse::hoist_tables(net);
+    end(net);
+    // Before sums are fused, so that a dead reader keeps no convolution apart.
+    prune::prune(net);
+    residual::fuse_residuals(net);
+    concat::place_parts(net)?;
+    plan::plan(net)
 }
 
 #[cfg(test)]

@@ -30,6 +30,20 @@ pub struct Quant {
     pub zero_point: u8,
 }
 
+impl Quant {
+    /// The code nearest to a real number, the even one of two; 0 for a NaN.
+    pub fn code(self, real: f32) -> u8 {
+        let steps = (real / self.scale).round_ties_even();
+        // Saturates.
+        (steps + f32::from(self.zero_point)) as u8
+    }
+
+    /// The real number of a code.
+    pub fn real(self, code: u8) -> f32 {
+        (f32::from(code) - f32::from(self.zero_point)) * self.scale
+    }
+}
+
 /// Index of a tensor in [`Program::tensors`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -233,6 +247,8 @@ pub enum Output {
     },
     /// Quantized scores, one channel for each class.
     Logits(TensorId),
+    /// Nothing of its own: it is the body of a [`Region`], which names its results.
+    Codes,
 }
 
 /// A compiled model.
@@ -266,4 +282,17 @@ impl Program {
         // Each output channel has its share of the weights, and uses it at each pixel.
         u64::from(output.height) * u64::from(output.width) * conv.weights.len
     }
+}
+
+/// A part of a model as a program: pictures of codes in, pictures of codes or the mask
+/// out. The caller fills the inputs before each run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Region {
+    /// Its operations, none of which is [`Op::Input`]. It ends in [`Output::Labels`] or
+    /// [`Output::Codes`]; width and height are the mask's.
+    pub body: Program,
+    /// Tensors that no operation writes: the caller does, before the first one.
+    pub inputs: Vec<TensorId>,
+    /// Tensors that hold a result when the last operation is done.
+    pub outputs: Vec<TensorId>,
 }

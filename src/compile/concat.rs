@@ -71,7 +71,7 @@ fn may_lie_in(net: &Net, part: ValueId, whole: ValueId) -> bool {
         // A part that is a concatenation takes only the space: the producers of its
         // own parts write it, and they get their places later, one by one.
         Kind::Concat { .. } => true,
-        Kind::Input { .. } => step.output != Some(part),
+        Kind::Input { .. } | Kind::Given => step.output != Some(part),
         kind => {
             let inputs = kind.inputs();
             let lies_there = |value: ValueId| value == part || net.root(value) == storage;

@@ -4,7 +4,7 @@ use super::net::{Kind, Net, ValueId};
 use super::plan::Plan;
 use super::{Ending, Fault, Placed};
 use crate::program::constants::ALIGN;
-use crate::program::{Conv, Op, Output, Program, Residual, Span, Tensor, TensorId};
+use crate::program::{Conv, Op, Output, Program, Region, Residual, Span, Tensor, TensorId};
 
 /// Writes the program and a report of its operations.
 ///
@@ -14,6 +14,20 @@ use crate::program::{Conv, Op, Output, Program, Residual, Span, Tensor, TensorId
 /// # Errors
 /// [`Fault::Shape`] where the network is not complete.
 pub fn emit(net: &Net, plan: &Plan, ending: Ending) -> Result<(Program, Vec<Placed>), Fault> {
+    let (region, report) = emit_region(net, plan, ending)?;
+    Ok((region.body, report))
+}
+
+/// Writes a part of a model and a report of its operations. Its inputs and outputs are
+/// those of the steps [`Kind::Given`] and [`Kind::Kept`], in their order.
+///
+/// # Errors
+/// As [`emit`].
+pub fn emit_region(
+    net: &Net,
+    plan: &Plan,
+    ending: Ending,
+) -> Result<(Region, Vec<Placed>), Fault> {
     let mut emitter = Emitter {
         net,
         plan,
@@ -23,8 +37,9 @@ pub fn emit(net: &Net, plan: &Plan, ending: Ending) -> Result<(Program, Vec<Plac
     };
     let mut ops = Vec::with_capacity(net.steps.len());
     let mut report = Vec::with_capacity(net.steps.len());
+    let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
     let (width, height) = net.mask;
-    let mut output = Output::Labels { width, height };
+    let mut output = Output::Codes;
     for step in &net.steps {
         if let (Kind::Argmax { input, .. }, Ending::Logits) = (&step.kind, ending) {
             output = Output::Logits(emitter.tensor(*input)?);
@@ -39,10 +54,21 @@ pub fn emit(net: &Net, plan: &Plan, ending: Ending) -> Result<(Program, Vec<Plac
             })
         };
         let op = match &step.kind {
-            Kind::Argmax { input, resample } => Op::Argmax {
-                input: emitter.tensor(*input)?,
-                resample: *resample,
-            },
+            Kind::Given => {
+                inputs.push(target(&step.node)?);
+                continue;
+            }
+            Kind::Kept { input } => {
+                outputs.push(emitter.tensor(*input)?);
+                continue;
+            }
+            Kind::Argmax { input, resample } => {
+                output = Output::Labels { width, height };
+                Op::Argmax {
+                    input: emitter.tensor(*input)?,
+                    resample: *resample,
+                }
+            }
             kind => emitter.op(kind, target(&step.node)?)?,
         };
         let shape = match step.output {
@@ -72,7 +98,12 @@ pub fn emit(net: &Net, plan: &Plan, ending: Ending) -> Result<(Program, Vec<Plac
     for (placed, op) in report.iter_mut().zip(&program.ops) {
         placed.macs = program.macs(op);
     }
-    Ok((program, report))
+    let region = Region {
+        body: program,
+        inputs,
+        outputs,
+    };
+    Ok((region, report))
 }
 
 struct Emitter<'a> {
@@ -176,7 +207,7 @@ impl Emitter<'_> {
                 output,
                 resample,
             },
-            Kind::Concat { .. } | Kind::Argmax { .. } => {
+            Kind::Given | Kind::Kept { .. } | Kind::Concat { .. } | Kind::Argmax { .. } => {
                 return Err(Fault::Shape {
                     node: self.tensors[output.0 as usize].name.clone(),
                     reason: format!("{} has no operation of its own", kind.name()),

@@ -114,14 +114,12 @@ impl Curve {
 /// The code of a real number, as ONNX's QuantizeLinear:
 /// `saturate(round_half_even(x / scale) + zero_point)`.
 pub fn quantize(quant: Quant, x: f32) -> u8 {
-    let steps = (x / quant.scale).round_ties_even();
-    // Saturates; a NaN becomes 0.
-    (steps + f32::from(quant.zero_point)) as u8
+    quant.code(x)
 }
 
 /// The real number of a code.
 pub fn dequantize(quant: Quant, code: u8) -> f32 {
-    (f32::from(code) - f32::from(quant.zero_point)) * quant.scale
+    quant.real(code)
 }
 
 /// A range that leaves every number as it is.

@@ -116,6 +116,8 @@ pub struct CodeInputs {
 /// A node of the ONNX graph.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SourceNode {
+    /// Its place in the graph's list of nodes.
+    pub index: usize,
     pub name: String,
     pub op: String,
     pub operator: Operator,
@@ -123,6 +125,9 @@ pub struct SourceNode {
     pub inputs: Vec<Option<SourceId>>,
     pub output: SourceId,
 }
+
+/// Shapes of tensors by their names.
+pub type Shapes = HashMap<String, Vec<usize>>;
 
 /// A graph of typed nodes.
 #[derive(Debug, Clone, PartialEq)]
@@ -153,6 +158,19 @@ impl Source {
 /// [`Fault::Shape`] where it does not hold together or does not fit the
 /// manifest. Unsupported nodes are in [`Source::refusals`].
 pub fn import(graph: &GraphProto, manifest: &Manifest) -> Result<Source, Fault> {
+    import_with(graph, manifest, &Shapes::new())
+}
+
+/// As [`import`]; the results of nodes that are not supported have the shapes that are
+/// given for their names, so that what depends on them is read all the same.
+///
+/// # Errors
+/// As [`import`].
+pub fn import_with(
+    graph: &GraphProto,
+    manifest: &Manifest,
+    shapes: &Shapes,
+) -> Result<Source, Fault> {
     let mut importer = Importer::default();
     for tensor in &graph.initializer {
         // A constant that cannot be decoded makes its readers unsupported.
@@ -166,7 +184,7 @@ pub fn import(graph: &GraphProto, manifest: &Manifest) -> Result<Source, Fault> 
     }
     let input = importer.picture(graph, manifest)?;
     for (index, node) in graph.node.iter().enumerate() {
-        importer.node(node, index)?;
+        importer.node(node, index, shapes)?;
     }
     let output = graph.output.first().map_or("", |o| o.name.as_str());
     let output = *importer.names.get(output).ok_or_else(|| {
@@ -180,6 +198,15 @@ pub fn import(graph: &GraphProto, manifest: &Manifest) -> Result<Source, Fault> 
         output,
         refusals: importer.refusals,
     })
+}
+
+/// How a node is named in messages: its operator and place where it has no name.
+pub fn node_name(node: &NodeProto, index: usize) -> String {
+    if node.name.is_empty() {
+        format!("{} {index}", node.op_type)
+    } else {
+        node.name.clone()
+    }
 }
 
 fn shape_error(node: &str, reason: String) -> Fault {
@@ -265,12 +292,8 @@ impl Importer {
         self.define(&name, &name, Some(expected.to_vec()), None)
     }
 
-    fn node(&mut self, node: &NodeProto, index: usize) -> Result<(), Fault> {
-        let name = if node.name.is_empty() {
-            format!("{} {index}", node.op_type)
-        } else {
-            node.name.clone()
-        };
+    fn node(&mut self, node: &NodeProto, index: usize, shapes: &Shapes) -> Result<(), Fault> {
+        let name = node_name(node, index);
         let mut inputs = Vec::with_capacity(node.input.len());
         for input in &node.input {
             let id = match self.names.get(input) {
@@ -311,6 +334,7 @@ impl Importer {
             (Ok(Done::Read(read)), Some(first)) => {
                 let output = self.define(&name, first, Some(read.shape), None)?;
                 self.nodes.push(SourceNode {
+                    index,
                     name: name.clone(),
                     op: node.op_type.clone(),
                     operator: read.operator,
@@ -327,7 +351,7 @@ impl Importer {
                     });
                 }
                 if let Some(first) = first {
-                    self.define(&name, first, None, None)?;
+                    self.define(&name, first, shapes.get(first).cloned(), None)?;
                 }
             }
             (Ok(_), None) => {}

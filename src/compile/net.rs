@@ -73,6 +73,8 @@ pub enum Kind {
         order: [u8; 3],
         tables: [Table; 3],
     },
+    /// Codes that the caller of a region writes, before anything else is done.
+    Given,
     Conv(Box<Convolution>),
     Add {
         a: ValueId,
@@ -105,6 +107,10 @@ pub enum Kind {
     Concat {
         parts: Vec<ValueId>,
     },
+    /// Codes that the caller of a region reads, after everything else is done.
+    Kept {
+        input: ValueId,
+    },
     /// The mask of [`Net::mask`]'s size.
     Argmax {
         input: ValueId,
@@ -117,6 +123,8 @@ impl Kind {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Input { .. } => "Input",
+            Self::Given => "Given",
+            Self::Kept { .. } => "Kept",
             Self::Conv(_) => "Conv",
             Self::Add { .. } => "Add",
             Self::Mul { .. } => "Mul",
@@ -132,7 +140,7 @@ impl Kind {
     /// The values it reads, a value twice where it is read twice.
     pub fn inputs(&self) -> Vec<ValueId> {
         match self {
-            Self::Input { .. } => Vec::new(),
+            Self::Input { .. } | Self::Given => Vec::new(),
             Self::Conv(conv) => {
                 let residual = conv.residual.map(|(value, _)| value);
                 [conv.input].into_iter().chain(residual).collect()
@@ -142,6 +150,7 @@ impl Kind {
             | Self::AveragePool { input, .. }
             | Self::MaxPool { input, .. }
             | Self::Resize { input, .. }
+            | Self::Kept { input }
             | Self::Argmax { input, .. } => vec![*input],
             Self::Concat { parts } => parts.clone(),
         }
@@ -155,7 +164,7 @@ impl Kind {
             }
         };
         match self {
-            Self::Input { .. } => {}
+            Self::Input { .. } | Self::Given => {}
             Self::Conv(conv) => {
                 swap(&mut conv.input);
                 if let Some((value, _)) = &mut conv.residual {
@@ -170,6 +179,7 @@ impl Kind {
             | Self::AveragePool { input, .. }
             | Self::MaxPool { input, .. }
             | Self::Resize { input, .. }
+            | Self::Kept { input }
             | Self::Argmax { input, .. } => swap(input),
             Self::Concat { parts } => parts.iter_mut().for_each(swap),
         }
@@ -195,7 +205,7 @@ pub struct Step {
     /// The ONNX nodes it came from, joined by `+`.
     pub node: String,
     pub kind: Kind,
-    /// None for [`Kind::Argmax`].
+    /// None for [`Kind::Argmax`] and [`Kind::Kept`].
     pub output: Option<ValueId>,
 }
 

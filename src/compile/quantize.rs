@@ -24,6 +24,7 @@ mod layout;
 mod linear;
 mod parameters;
 mod pointwise;
+pub mod region;
 mod windows;
 
 /// Between pictures of one size, and from a picture of one pixel, every way to
@@ -37,14 +38,7 @@ const COPY: Resample = Resample::Nearest(Coordinates::Asymmetric, NearestRule::F
 /// [`Fault::TooLarge`], or [`Fault::Shape`].
 pub fn quantize(source: &Source, manifest: &Manifest) -> Result<Net, Fault> {
     let input = &manifest.input;
-    let mut walk = Walk {
-        source,
-        manifest,
-        net: Net::new((input.width, input.height)),
-        states: vec![None; source.values.len()],
-        refusals: source.refusals.clone(),
-        picture: None,
-    };
+    let mut walk = Walk::new(source, manifest);
     let curves = [0, 1, 2].map(|channel: usize| {
         Curve::from_codes(|byte| match input.dtype {
             // As the float engine scales a pixel.
@@ -61,11 +55,7 @@ pub fn quantize(source: &Source, manifest: &Manifest) -> Result<Net, Fault> {
         curves,
     }));
     for node in &source.nodes {
-        match walk.node(node) {
-            Ok(state) => walk.states[node.output.0] = state,
-            Err(Rejected::Refused(reason)) => walk.refuse(node, reason),
-            Err(Rejected::Failed(error)) => return Err(error),
-        }
+        walk.step(node)?;
     }
     if walk.refusals.is_empty() {
         walk.finish()?;
@@ -204,6 +194,8 @@ struct Walk<'a> {
     refusals: Vec<Refusal>,
     /// The input picture's quantization, its tables and its codes.
     picture: Option<(Quant, [Table; 3], ValueId)>,
+    /// Set where only some of the nodes are walked.
+    part: Option<region::Part>,
 }
 
 /// The inputs of a node; `None` for one that is left out.
@@ -222,7 +214,30 @@ impl Inputs {
     }
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    /// At the graph's start, where nothing is known yet but its constants.
+    fn new(source: &'a Source, manifest: &'a Manifest) -> Self {
+        Self {
+            source,
+            manifest,
+            net: Net::new((manifest.input.width, manifest.input.height)),
+            states: vec![None; source.values.len()],
+            refusals: source.refusals.clone(),
+            picture: None,
+            part: None,
+        }
+    }
+
+    /// Walks over a node, and notes what its output is or why it was refused.
+    fn step(&mut self, node: &SourceNode) -> Result<(), Fault> {
+        match self.node(node) {
+            Ok(state) => self.states[node.output.0] = state,
+            Err(Rejected::Refused(reason)) => self.refuse(node, reason),
+            Err(Rejected::Failed(error)) => return Err(error),
+        }
+        Ok(())
+    }
+
     fn refuse(&mut self, node: &SourceNode, reason: String) {
         self.refusals.push(Refusal {
             node: node.name.clone(),
@@ -253,7 +268,7 @@ impl Walk<'_> {
             let state = input.map(|id| self.state(id));
             // A refused node was named already; what follows it is not at fault.
             if state.as_ref().is_some_and(Option::is_none) {
-                return Ok(None);
+                return self.entry(node);
             }
             inputs.push(state.flatten());
         }

@@ -18,6 +18,7 @@ use share::Team;
 use step::Step;
 
 mod place;
+pub mod region;
 mod share;
 mod step;
 
@@ -85,7 +86,7 @@ impl ProgramSegmenter {
             .map(|op| Step::new(op, program, &tensors, cpu))
             .collect();
         let upsample = match program.output {
-            Output::Labels { .. } => None,
+            Output::Labels { .. } | Output::Codes => None,
             Output::Logits(tensor) => {
                 let resample = Resample::Bilinear(manifest.output.upsample.into());
                 Some(Step::argmax(tensor, resample, cpu))

@@ -263,7 +263,7 @@ impl Artifact {
         let scores = match (program.output, program.ops.last()) {
             (Output::Logits(id), _) => Some(id),
             (Output::Labels { .. }, Some(Op::Argmax { input, .. })) => Some(*input),
-            (Output::Labels { .. }, _) => None,
+            (Output::Labels { .. } | Output::Codes, _) => None,
         };
         let scores = scores.and_then(|id| program.tensors.get(id.0 as usize));
         let classes = scores.map_or(0, |tensor| tensor.channels as usize);

@@ -6,7 +6,7 @@
 use thiserror::Error;
 
 use super::constants::ALIGN;
-use super::{Conv, Op, Output, Program, Quant, Span, Tensor, TensorId, Window};
+use super::{Conv, Op, Output, Program, Quant, Region, Span, Tensor, TensorId, Window};
 use crate::frame;
 use memory::{Memory, Place};
 
@@ -77,6 +77,22 @@ impl Program {
     /// # Errors
     /// [`ProgramError`], naming the first operation or tensor at fault.
     pub fn check(&self) -> Result<(), ProgramError> {
+        let whole = |reason: &str| {
+            let reason = reason.to_owned();
+            Err(ProgramError::Whole { reason })
+        };
+        if !matches!(self.ops.first(), Some(Op::Input { .. })) {
+            return whole("its first operation is not the input");
+        }
+        if self.output == Output::Codes {
+            return whole("it ends in codes, as a part of a model does");
+        }
+        self.check_between(&[], &[])
+    }
+
+    /// Proves that the operations can be run once the caller has written `inputs`, and
+    /// that they leave `outputs`.
+    fn check_between(&self, inputs: &[TensorId], outputs: &[TensorId]) -> Result<(), ProgramError> {
         self.check_whole()
             .map_err(|reason| ProgramError::Whole { reason })?;
         for (index, tensor) in self.tensors.iter().enumerate() {
@@ -87,7 +103,19 @@ impl Program {
             })?;
         }
         let places = self.tensors.iter().map(Place::of).collect();
-        let mut memory = Memory::new(places, self.ops.iter().filter_map(write));
+        let written = self.ops.iter().filter_map(write);
+        let mut memory = Memory::new(places, written.chain(inputs.iter().copied()));
+        for &id in inputs {
+            self.check_exists("input", id)?;
+            memory
+                .write(id, 0)
+                .map_err(|reason| self.edge_error("input", id, &reason))?;
+        }
+        for &id in inputs {
+            memory
+                .read(id)
+                .map_err(|_| self.edge_error("input", id, "another input overlaps it"))?;
+        }
         for (index, op) in self.ops.iter().enumerate() {
             Checker {
                 program: self,
@@ -96,7 +124,28 @@ impl Program {
             .check(op, &mut memory)
             .map_err(|fault| self.op_error(index, op, fault))?;
         }
-        self.check_output(&memory)
+        self.check_output(&memory)?;
+        for &id in outputs {
+            self.check_exists("output", id)?;
+            memory
+                .read(id)
+                .map_err(|reason| self.edge_error("output", id, &reason))?;
+        }
+        Ok(())
+    }
+
+    fn check_exists(&self, what: &str, id: TensorId) -> Result<(), ProgramError> {
+        if (id.0 as usize) < self.tensors.len() {
+            return Ok(());
+        }
+        let reason = format!("its {what} is tensor {}, which does not exist", id.0);
+        Err(ProgramError::Whole { reason })
+    }
+
+    fn edge_error(&self, what: &str, id: TensorId, reason: &str) -> ProgramError {
+        let name = self.tensors.get(id.0 as usize).map(|t| t.name.as_str());
+        let reason = format!("its {what} {:?}: {reason}", name.unwrap_or_default());
+        ProgramError::Whole { reason }
     }
 
     fn check_whole(&self) -> Result<(), String> {
@@ -117,9 +166,6 @@ impl Program {
                 self.arena_bytes >> 20,
                 MAX_ARENA_BYTES >> 20
             ));
-        }
-        if !matches!(self.ops.first(), Some(Op::Input { .. })) {
-            return Err("its first operation is not the input".into());
         }
         if let Output::Labels { width, height } = self.output {
             if !frame::size_is_allowed(width, height) {
@@ -164,6 +210,28 @@ impl Program {
             tensor: name,
             reason: fault.reason,
         }
+    }
+}
+
+impl Region {
+    /// Proves that the region can be run safely by kernels that check nothing.
+    ///
+    /// # Errors
+    /// As [`Program::check`].
+    pub fn check(&self) -> Result<(), ProgramError> {
+        let whole = |reason: String| Err(ProgramError::Whole { reason });
+        let ports = self.inputs.len() + self.outputs.len();
+        if ports > MAX_TENSORS {
+            return whole(format!("a region has {ports} inputs and outputs; too many"));
+        }
+        if matches!(self.body.output, Output::Logits(_)) {
+            return whole("a region ends in codes or in labels, not in logits".into());
+        }
+        let is_input = |op: &Op| matches!(op, Op::Input { .. });
+        if self.body.ops.iter().any(is_input) {
+            return whole("a region does not read the picture".into());
+        }
+        self.body.check_between(&self.inputs, &self.outputs)
     }
 }
 
