@@ -8,6 +8,7 @@ use crate::logits::Logits;
 use crate::mask::Mask;
 
 pub mod fake;
+pub mod mixed;
 pub mod program;
 pub mod tract;
 mod workers;

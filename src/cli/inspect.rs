@@ -13,13 +13,17 @@ use super::import::ImportLimits;
 use super::model::{self, Placement, Require};
 use super::ops::{OpRow, op_rows};
 use super::{Global, output};
+use parts::Parts;
+
+mod parts;
 
 /// Arguments of `atrous inspect`.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
     /// A built-in name (road), a model.toml, its folder, an ONNX file, or an artifact.
     model: String,
-    /// List every operation of an integer program: shape, multiplications, place in the arena.
+    /// List every operation of an integer program: shape, multiplications, place in the arena;
+    /// and every node that runs in tract beside programs, and why.
     #[arg(long)]
     ops: bool,
     /// Fail with exit code 5 unless the model runs as asked.
@@ -36,7 +40,7 @@ struct Report<'a> {
     origin: &'a str,
     bytes: u64,
     engine: String,
-    /// Why the model runs in tract; absent where it is an integer program.
+    /// Why the model, or some of it, runs in tract; absent where it is an integer program.
     #[serde(skip_serializing_if = "Option::is_none")]
     in_tract_because: Option<&'a str>,
     /// What an integer program ends in.
@@ -44,6 +48,8 @@ struct Report<'a> {
     ends_in: Option<End>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ops: Option<Vec<OpRow>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parts: Option<Parts<'a>>,
     graph: Option<&'a GraphSummary>,
     manifest: &'a Manifest,
 }
@@ -58,9 +64,10 @@ pub fn run(args: &InspectArgs, global: &Global) -> Result<()> {
         args.cpu.options(1)?,
     )?;
     model::verify(&mut opened)?;
-    let (program, reason) = match &opened.placement {
-        Placement::Program(program) => (Some(program), None),
-        Placement::Tract(reason) => (None, Some(reason.as_str())),
+    let (program, parts, reason) = match &opened.placement {
+        Placement::Program(program) => (Some(program), None, None),
+        Placement::Mixed(parts, reason) => (None, Some(parts), Some(reason.as_str())),
+        Placement::Tract(reason) => (None, None, Some(reason.as_str())),
     };
     let report = Report {
         origin: &opened.origin,
@@ -71,6 +78,7 @@ pub fn run(args: &InspectArgs, global: &Global) -> Result<()> {
         ops: program
             .filter(|_| args.ops)
             .map(|program| op_rows(program, &opened.segmenter.kernels())),
+        parts: parts.filter(|_| args.ops).map(|parts| Parts::of(parts)),
         graph: opened.graph.as_ref(),
         manifest: &opened.manifest,
     };
@@ -156,7 +164,10 @@ fn write(out: &mut String, report: &Report<'_>) -> fmt::Result {
     for op in report.ops.iter().flatten() {
         writeln!(out, "{op}")?;
     }
-    Ok(())
+    match &report.parts {
+        Some(parts) => write!(out, "{parts}"),
+        None => Ok(()),
+    }
 }
 
 /// What a program ends in; sizes in pixels or cells.

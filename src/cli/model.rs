@@ -5,16 +5,19 @@ use std::str::FromStr;
 
 use anyhow::Result;
 
+use atrous::compile::region::{Mixed, compile_regions};
 use atrous::engine::Segmenter;
+use atrous::engine::mixed::{self, MixedSegmenter};
 use atrous::engine::program::{Options, ProgramSegmenter};
+use atrous::engine::tract::TractSegmenter;
 use atrous::kernels::cpu::{Cpu, Tier};
 use atrous::mask::Mask;
 use atrous::model::artifact::{Artifact, Golden, golden, is_artifact_path};
-use atrous::model::{GraphSummary, Manifest};
+use atrous::model::{Graph, GraphSummary, Manifest, Model};
 use atrous::program::Program;
 
 use super::exit::{Mismatch, NotMet};
-use super::import::{Float, Imported, Importer, Outcome, Refused, Request, import_float};
+use super::import::{Float, Imported, Importer, Outcome, Refused, Request};
 
 /// Which kernels a command's model may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
@@ -65,12 +68,15 @@ pub struct Opened {
 pub enum Placement {
     /// As an integer program.
     Program(Box<Program>),
+    /// In tract, with parts of it as integer programs, and why not as one.
+    Mixed(Box<Mixed>, String),
     /// In tract, and why.
     Tract(String),
 }
 
 /// Opens an artifact, or an ONNX model: a quantized one is compiled to an integer
-/// program; one that cannot be, and a float one, runs in tract.
+/// program; one of which only some nodes can be runs in tract, with programs in it where
+/// they hold most of the work; any other, and a float one, runs in tract.
 pub fn open(
     name: &str,
     require: Option<Require>,
@@ -98,22 +104,13 @@ pub fn open(
             return Err(NotMet(format!("--require int8: {reason}")).into());
         }
         Outcome::Float(Float { is_float, reason }) => {
-            // A float model is in its place there; of any other a user wants to know.
-            if is_float {
-                log::info!("runs in tract: {reason}");
-            } else {
-                log::warn!("runs in tract, slower than it could: {reason}");
-            }
-            let (model, segmenter) = import_float(name)?;
+            let model = Model::open(name)?;
             if !model.manifest.sha256.eq_ignore_ascii_case(&facts.sha256) {
                 let text = format!("{}: it was changed while it was read", facts.origin);
                 return Err(Refused::model(text).into());
             }
-            (
-                model.manifest,
-                Placement::Tract(reason),
-                Box::new(segmenter),
-            )
+            let (placement, segmenter) = open_float(&model, is_float, reason, options)?;
+            (model.manifest, placement, segmenter)
         }
     };
     Ok(Opened {
@@ -125,6 +122,50 @@ pub fn open(
         placement,
         segmenter,
     })
+}
+
+/// A model that is no program as a whole: in parts, or all of it in tract.
+fn open_float(
+    model: &Model,
+    is_float: bool,
+    reason: String,
+    options: Options,
+) -> Result<(Placement, Box<dyn Segmenter>)> {
+    let graph = Graph::parse(&model.onnx, &model.origin)?;
+    // A float model is in its place there; of any other a user wants to know.
+    if is_float {
+        log::info!("runs in tract: {reason}");
+    } else {
+        match open_mixed(model, &graph, options) {
+            Ok(Some((parts, segmenter))) => {
+                log::warn!("runs in parts, slower than it could: {reason}");
+                let placement = Placement::Mixed(Box::new(parts), reason);
+                return Ok((placement, Box::new(segmenter)));
+            }
+            Ok(None) => {}
+            Err(error) => log::debug!("not run in parts: {error:#}"),
+        }
+        log::warn!("runs in tract, slower than it could: {reason}");
+    }
+    let segmenter = TractSegmenter::from_graph(model, &graph)?;
+    Ok((Placement::Tract(reason), Box::new(segmenter)))
+}
+
+/// A quantized graph of which not all has an integer form, in parts; `None` where
+/// there are none, or too small ones.
+fn open_mixed(
+    model: &Model,
+    graph: &Graph,
+    options: Options,
+) -> Result<Option<(Mixed, MixedSegmenter)>> {
+    let manifest = &model.manifest;
+    let shapes = || mixed::shapes(graph.proto(), manifest);
+    let parts = compile_regions(graph, manifest, shapes, &model.origin)?;
+    if !parts.is_worth_it() {
+        return Ok(None);
+    }
+    let segmenter = MixedSegmenter::new(model, graph, &parts, options)?;
+    Ok(Some((parts, segmenter)))
 }
 
 fn open_artifact(name: &str, options: Options) -> Result<Opened> {

@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use tract_onnx::pb::GraphProto;
+use tract_onnx::pb::{GraphProto, NodeProto};
 
 use super::import::{self, Operator, Source, SourceId, SourceNode};
 use super::quantize::region::{self as walk, Form, Found, Survey};
@@ -61,7 +61,9 @@ pub struct CompiledRegion {
     pub gives_mask: bool,
     /// The graph's nodes it stands for, by their places in the graph's list.
     pub nodes: Vec<usize>,
-    /// Multiplications and additions in them.
+    /// Names of the nodes it reads or is read by and that are in no region.
+    pub neighbours: Vec<String>,
+    /// Multiplications and additions in its nodes.
     pub macs: u64,
 }
 
@@ -79,15 +81,24 @@ pub struct Mixed {
 }
 
 impl Mixed {
+    /// Whether the regions hold half of all multiplications and additions, or more.
+    ///
+    /// What is in them is several times as fast there; with less than half the rest
+    /// decides, and the way in and out of each region costs.
+    pub fn is_worth_it(&self) -> bool {
+        !self.regions.is_empty() && self.integer_macs() >= self.macs.div_ceil(2)
+    }
+
     /// Multiplications and additions in regions.
     pub fn integer_macs(&self) -> u64 {
         self.regions.iter().map(|region| region.macs).sum()
     }
 }
 
-/// Compiles the parts of a quantized graph that have an integer form. `shapes` are
-/// those of results of nodes that the compiler does not know, as far as anyone does;
-/// what depends on others is none of a region's. `path` is for messages.
+/// Compiles the parts of a quantized graph that have an integer form. `shapes` is asked
+/// for the shapes of the nodes' results where some are of operators that the compiler
+/// does not know; what reads a result of unknown shape is in no region. `path` is for
+/// messages.
 ///
 /// # Errors
 /// [`CompileError`] where the graph is not quantized, does not hold together or is too
@@ -95,7 +106,7 @@ impl Mixed {
 pub fn compile_regions(
     graph: &Graph,
     manifest: &Manifest,
-    shapes: &Shapes,
+    shapes: impl FnOnce() -> Shapes,
     path: &str,
 ) -> Result<Mixed, CompileError> {
     let proto = graph.proto().graph.as_ref();
@@ -105,8 +116,15 @@ pub fn compile_regions(
     take_apart(proto, manifest, shapes).map_err(|fault| fault.of(path))
 }
 
-fn take_apart(graph: &GraphProto, manifest: &Manifest, shapes: &Shapes) -> Result<Mixed, Fault> {
-    let source = import::import_with(graph, manifest, shapes)?;
+fn take_apart(
+    graph: &GraphProto,
+    manifest: &Manifest,
+    shapes: impl FnOnce() -> Shapes,
+) -> Result<Mixed, Fault> {
+    let mut source = import::import(graph, manifest)?;
+    if !source.refusals.is_empty() {
+        source = import::import_with(graph, manifest, &shapes())?;
+    }
     let links = Links::of(graph, &source);
     let mut parting = Parting::new(&source, manifest, &links)?;
     for _ in 0..MAX_WALKS {
@@ -121,6 +139,19 @@ fn take_apart(graph: &GraphProto, manifest: &Manifest, shapes: &Shapes) -> Resul
         node: "graph".into(),
         reason,
     })
+}
+
+/// The names that a node reads: its inputs, and what its subgraphs use, some of which is
+/// their own.
+pub fn names_read(node: &NodeProto) -> Vec<&str> {
+    let mut names: Vec<&str> = node.input.iter().map(String::as_str).collect();
+    for attribute in &node.attribute {
+        for graph in attribute.g.iter().chain(&attribute.graphs) {
+            names.extend(graph.node.iter().flat_map(names_read));
+            names.extend(graph.output.iter().map(|output| output.name.as_str()));
+        }
+    }
+    names
 }
 
 /// How the nodes of a graph hang together.
@@ -159,9 +190,9 @@ impl Links {
         let mut makers: HashMap<&str, usize> = HashMap::new();
         let mut nodes = Vec::with_capacity(graph.node.len());
         for (index, node) in graph.node.iter().enumerate() {
-            let made = node.input.iter().filter_map(|name| {
-                let maker = *makers.get(name.as_str())?;
-                Some((maker, *ids.get(name.as_str())?))
+            let made = names_read(node).into_iter().filter_map(|name| {
+                let maker = *makers.get(name)?;
+                Some((maker, *ids.get(name)?))
             });
             let reads = made.collect();
             let output = node.output.first().and_then(|name| ids.get(name.as_str()));
@@ -328,6 +359,9 @@ impl<'a> Parting<'a> {
             let region = self.region(nodes, numbers, macs)?;
             regions.push(region);
         }
+        for region in &mut regions {
+            region.neighbours = self.neighbours(&region.nodes, &in_region);
+        }
         let nodes = 0..numbers.len();
         let is_other = |&index: &usize| !in_region[index] && self.found(index) != Found::Constant;
         Ok(Mixed {
@@ -349,11 +383,7 @@ impl<'a> Parting<'a> {
             let place = self.links.nodes[index].typed;
             place.map(|place| self.source.nodes[place].output)
         };
-        let mut within = vec![false; self.within.len()];
-        for (place, within) in within.iter_mut().enumerate() {
-            let index = self.source.nodes[place].index;
-            *within = numbers[index] == number || self.found(index) == Found::Constant;
-        }
+        let within = self.with_constants(&nodes);
         let mut coded: Vec<(SourceId, Form)> = Vec::new();
         for &index in &nodes {
             for (maker, id) in self.reads(index) {
@@ -397,6 +427,7 @@ impl<'a> Parting<'a> {
             report,
             gives_mask,
             nodes,
+            neighbours: Vec::new(),
             macs,
         };
         let (ports, region) = ([&compiled.inputs, &compiled.outputs], &compiled.region);
@@ -407,6 +438,40 @@ impl<'a> Parting<'a> {
             });
         }
         Ok(compiled)
+    }
+
+    /// For each of [`Source::nodes`] whether it is one of these nodes, or makes a constant
+    /// that they depend on.
+    fn with_constants(&self, nodes: &[usize]) -> Vec<bool> {
+        let mut within = vec![false; self.within.len()];
+        let mut waiting = nodes.to_vec();
+        while let Some(index) = waiting.pop() {
+            let Some(place) = self.links.nodes[index].typed else {
+                continue;
+            };
+            if !std::mem::replace(&mut within[place], true) {
+                let makers = self.links.nodes[index].reads.iter().map(|&(maker, _)| maker);
+                waiting.extend(makers.filter(|&maker| self.found(maker) == Found::Constant));
+            }
+        }
+        within
+    }
+
+    /// The names of the nodes beside a region's that are in none.
+    fn neighbours(&self, nodes: &[usize], in_region: &[bool]) -> Vec<String> {
+        let mut is_near = vec![false; in_region.len()];
+        let mut is_here = vec![false; in_region.len()];
+        for &index in nodes {
+            is_here[index] = true;
+            for (maker, _) in self.reads(index) {
+                is_near[maker] = true;
+            }
+        }
+        for (index, is_near) in is_near.iter_mut().enumerate() {
+            *is_near |= self.reads(index).any(|(maker, _)| is_here[maker]);
+        }
+        let near = (0..in_region.len()).filter(|&index| is_near[index] && !in_region[index]);
+        near.map(|index| self.links.nodes[index].name.clone()).collect()
     }
 
     fn port(&self, (id, form): &(SourceId, Form)) -> Port {

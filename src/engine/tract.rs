@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tract_onnx::Onnx;
+use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 
 use super::{EngineError, Segmenter, Shape};
@@ -45,12 +47,27 @@ impl TractSegmenter {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn from_graph(model: &Model, graph: &Graph) -> Result<Self, ModelError> {
+        let (manifest, origin) = (&model.manifest, &model.origin);
+        Self::adapted(manifest, origin, graph.proto(), &tract_onnx::onnx(), |_| Ok(()))
+    }
+
+    /// A graph that may hold operators of `framework`'s own; `adapt` completes them once
+    /// the graph is typed. `origin` is for messages.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(super) fn adapted(
+        manifest: &Manifest,
+        origin: &str,
+        proto: &ModelProto,
+        framework: &Onnx,
+        adapt: impl FnOnce(&mut TypedModel) -> TractResult<()>,
+    ) -> Result<Self, ModelError> {
         let fail = |reason: String| ModelError::Graph {
-            path: model.origin.clone(),
+            path: origin.to_owned(),
             reason,
         };
-        let manifest = &model.manifest;
-        let plan = contained(|| import(graph, manifest))
+        let plan = contained(|| import(proto, manifest, framework, adapt))
             .map_err(|reason| fail(format!("cannot be imported: {reason}")))?;
         let output = OutputReader::new(&plan, manifest).map_err(fail)?;
         let shape = Shape {
@@ -140,7 +157,7 @@ impl Segmenter for TractSegmenter {
 
 /// Runs `work`; a panic inside tract becomes an error, because a model file is
 /// input, and bad input gets a message.
-fn contained<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+pub(super) fn contained<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     guard::contain(work).unwrap_or_else(|panic| Err(bounded(&format!("tract gave up: {panic}"))))
 }
 
@@ -162,7 +179,12 @@ fn bounded(message: &str) -> String {
     text
 }
 
-fn import(graph: &Graph, manifest: &Manifest) -> Result<Arc<TypedSimplePlan>, String> {
+/// The graph with its input's type and sides.
+pub(super) fn parse(
+    proto: &ModelProto,
+    manifest: &Manifest,
+    framework: &Onnx,
+) -> TractResult<InferenceModel> {
     let input = &manifest.input;
     let (h, w) = (input.height as usize, input.width as usize);
     let shape = match input.layout {
@@ -173,15 +195,24 @@ fn import(graph: &Graph, manifest: &Manifest) -> Result<Arc<TypedSimplePlan>, St
         InputType::F32 => f32::datum_type(),
         InputType::U8 => u8::datum_type(),
     };
+    let mut model = framework.parse(proto, None)?.model;
+    if model.input_outlets()?.len() != 1 {
+        let count = model.input_outlets()?.len();
+        return Err(TractError::msg(format!("it has {count} inputs, not one")));
+    }
+    model.set_input_fact(0, InferenceFact::dt_shape(element, shape))?;
+    Ok(model)
+}
+
+fn import(
+    proto: &ModelProto,
+    manifest: &Manifest,
+    framework: &Onnx,
+    adapt: impl FnOnce(&mut TypedModel) -> TractResult<()>,
+) -> Result<Arc<TypedSimplePlan>, String> {
     let build = || -> TractResult<Arc<TypedSimplePlan>> {
-        let parsed = tract_onnx::onnx().parse(graph.proto(), None)?;
-        let mut model = parsed.model;
-        if model.input_outlets()?.len() != 1 {
-            let count = model.input_outlets()?.len();
-            return Err(TractError::msg(format!("it has {count} inputs, not one")));
-        }
-        model.set_input_fact(0, InferenceFact::dt_shape(element, shape))?;
-        let model = model.into_typed()?;
+        let mut model = parse(proto, manifest, framework)?.into_typed()?;
+        adapt(&mut model)?;
         check_sizes(&model)?;
         // Optimizing unfolds operators, so the sizes are another matter after it.
         let model = model.into_optimized()?;
