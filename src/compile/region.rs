@@ -70,13 +70,14 @@ pub struct CompiledRegion {
 /// A graph taken apart.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mixed {
-    /// The parts with an integer form. None waits for one behind it, or both for each
-    /// other.
+    /// The parts with an integer form, in the order of their first nodes. No two wait for
+    /// each other.
     pub regions: Vec<CompiledRegion>,
     /// The other nodes that depend on the picture, in the graph's order, and why they
     /// are none of a region's.
     pub others: Vec<Refusal>,
-    /// Multiplications and additions of all nodes, as far as they are known.
+    /// Multiplications and additions of all nodes that the output depends on, as far as
+    /// they are known.
     pub macs: u64,
 }
 
@@ -165,10 +166,10 @@ struct Links {
 struct Link {
     name: String,
     op: String,
-    /// Its place in [`Source::nodes`]; `None` where it is not known or is a constant.
+    /// Its place in [`Source::nodes`]; `None` where it is not known or stands aside.
     typed: Option<usize>,
-    /// Whether it was folded into a constant.
-    is_folded: bool,
+    /// Whether it was folded into a constant, or the graph's output does not depend on it.
+    is_aside: bool,
     /// What it reads of other nodes, and which.
     reads: Vec<(usize, SourceId)>,
 }
@@ -200,7 +201,7 @@ impl Links {
                 name: import::node_name(node, index),
                 op: node.op_type.clone(),
                 typed: typed[index],
-                is_folded: output.is_some_and(|&id| source.value(id).constant.is_some()),
+                is_aside: output.is_some_and(|&id| source.value(id).constant.is_some()),
                 reads,
             });
             for output in node.output.iter().filter(|name| !name.is_empty()) {
@@ -208,10 +209,22 @@ impl Links {
             }
         }
         let output = source.value(source.output).name.as_str();
-        Self {
-            nodes,
-            last: makers.get(output).copied(),
+        let last = makers.get(output).copied();
+        let mut is_needed = vec![false; nodes.len()];
+        if let Some(last) = last {
+            is_needed[last] = true;
         }
+        for (index, link) in nodes.iter_mut().enumerate().rev() {
+            if is_needed[index] {
+                for &(maker, _) in &link.reads {
+                    is_needed[maker] = true;
+                }
+            } else {
+                (link.is_aside, link.typed) = (true, None);
+                link.reads.clear();
+            }
+        }
+        Self { nodes, last }
     }
 }
 
@@ -253,7 +266,7 @@ impl<'a> Parting<'a> {
     fn found(&self, index: usize) -> Found {
         let link = &self.links.nodes[index];
         match link.typed {
-            _ if link.is_folded => Found::Constant,
+            _ if link.is_aside => Found::Constant,
             Some(place) if self.within[place] => {
                 self.survey.found[self.source.nodes[place].output.0]
             }
@@ -366,7 +379,11 @@ impl<'a> Parting<'a> {
         let is_other = |&index: &usize| !in_region[index] && self.found(index) != Found::Constant;
         Ok(Mixed {
             regions,
-            others: nodes.clone().filter(is_other).map(|i| self.other(i)).collect(),
+            others: nodes
+                .clone()
+                .filter(is_other)
+                .map(|i| self.other(i))
+                .collect(),
             macs: nodes.map(|index| self.macs(index)).sum(),
         })
     }
@@ -450,7 +467,10 @@ impl<'a> Parting<'a> {
                 continue;
             };
             if !std::mem::replace(&mut within[place], true) {
-                let makers = self.links.nodes[index].reads.iter().map(|&(maker, _)| maker);
+                let makers = self.links.nodes[index]
+                    .reads
+                    .iter()
+                    .map(|&(maker, _)| maker);
                 waiting.extend(makers.filter(|&maker| self.found(maker) == Found::Constant));
             }
         }
@@ -471,7 +491,8 @@ impl<'a> Parting<'a> {
             *is_near |= self.reads(index).any(|(maker, _)| is_here[maker]);
         }
         let near = (0..in_region.len()).filter(|&index| is_near[index] && !in_region[index]);
-        near.map(|index| self.links.nodes[index].name.clone()).collect()
+        near.map(|index| self.links.nodes[index].name.clone())
+            .collect()
     }
 
     fn port(&self, (id, form): &(SourceId, Form)) -> Port {
@@ -502,7 +523,10 @@ impl<'a> Parting<'a> {
         ) {
             (Some(reason), _) => reason.clone(),
             (None, Some(refusal)) => refusal.reason.clone(),
-            (None, None) => match self.reads(index).find(|&(maker, _)| !self.is_integer(maker)) {
+            (None, None) => match self
+                .reads(index)
+                .find(|&(maker, _)| !self.is_integer(maker))
+            {
                 Some((maker, _)) => format!(
                     "it reads the result of '{}', which is not codes",
                     self.links.nodes[maker].name
@@ -527,7 +551,9 @@ fn macs(source: &Source, node: &SourceNode) -> u64 {
     };
     let shape = |id: SourceId| source.value(id).shape.as_deref().unwrap_or(&[]);
     let elements = |sides: &[usize]| super::shape::elements(sides).unwrap_or(0);
-    let weights = second.and_then(|at| *node.inputs.get(at)?).map_or(0, |id| elements(shape(id)));
+    let weights = second
+        .and_then(|at| *node.inputs.get(at)?)
+        .map_or(0, |id| elements(shape(id)));
     let result = shape(node.output);
     let repeated = match operator {
         // Each weight is used at each pixel of the result.

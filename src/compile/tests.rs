@@ -14,7 +14,7 @@ use crate::program::{Coordinates, Op, Output, Resample};
 
 mod operators;
 
-fn bytes(name: &str, data_type: i32, dims: &[i64], raw_data: Vec<u8>) -> TensorProto {
+pub(super) fn bytes(name: &str, data_type: i32, dims: &[i64], raw_data: Vec<u8>) -> TensorProto {
     TensorProto {
         name: name.into(),
         dims: dims.to_vec(),
@@ -24,7 +24,7 @@ fn bytes(name: &str, data_type: i32, dims: &[i64], raw_data: Vec<u8>) -> TensorP
     }
 }
 
-fn float(name: &str, value: f32) -> TensorProto {
+pub(super) fn float(name: &str, value: f32) -> TensorProto {
     bytes(name, 1, &[], value.to_le_bytes().to_vec())
 }
 
@@ -32,7 +32,7 @@ fn byte(name: &str, value: u8) -> TensorProto {
     bytes(name, 2, &[], vec![value])
 }
 
-fn node(op: &str, inputs: &[&str], output: &str) -> NodeProto {
+pub(super) fn node(op: &str, inputs: &[&str], output: &str) -> NodeProto {
     NodeProto {
         name: format!("{op}:{output}"),
         op_type: op.into(),
@@ -42,7 +42,7 @@ fn node(op: &str, inputs: &[&str], output: &str) -> NodeProto {
     }
 }
 
-fn value(name: &str, elem_type: i32, sides: &[i64]) -> ValueInfoProto {
+pub(super) fn value(name: &str, elem_type: i32, sides: &[i64]) -> ValueInfoProto {
     let dim = |&side: &i64| Dimension {
         value: Some(dimension::Value::DimValue(side)),
         ..Default::default()
@@ -84,12 +84,12 @@ const MANIFEST: &str = r#"
     colour = [4, 5, 6]
 "#;
 
-fn manifest() -> Manifest {
+pub(super) fn manifest() -> Manifest {
     Manifest::parse(MANIFEST, "m.toml").unwrap()
 }
 
 /// input 4x4 → Q/DQ → Conv 1x1 to 2 channels → Relu → Q/DQ → logits.
-fn tiny() -> GraphProto {
+pub(super) fn tiny() -> GraphProto {
     GraphProto {
         input: vec![value("input", 1, &[1, 3, 4, 4])],
         output: vec![value("logits", 1, &[1, 2, 4, 4])],

@@ -69,7 +69,11 @@ impl MixedSegmenter {
             "{operations} operations in {} integer {} with {:.0} % of the multiplications, {} \
              kernels, {threads}, and {} nodes in tract",
             programs.len(),
-            if programs.len() == 1 { "region" } else { "regions" },
+            if programs.len() == 1 {
+                "region"
+            } else {
+                "regions"
+            },
             100.0 * mixed.integer_macs() as f64 / mixed.macs.max(1) as f64,
             options.cpu.best(),
             mixed.others.len(),
@@ -82,9 +86,10 @@ impl MixedSegmenter {
         let proto = rest::graph(graph.proto(), mixed, &manifest);
         let mut framework = tract_onnx::onnx();
         RegionOperator::register(&mut framework);
-        let tract = TractSegmenter::adapted(&manifest, &model.origin, &proto, &framework, |model| {
-            RegionOperator::complete(model, &machine)
-        })?;
+        let tract =
+            TractSegmenter::adapted(&manifest, &model.origin, &proto, &framework, |model| {
+                RegionOperator::complete(model, &machine)
+            })?;
         Ok(Self { tract, made_of })
     }
 }

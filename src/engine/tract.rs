@@ -48,7 +48,9 @@ impl TractSegmenter {
     /// As [`new`](Self::new).
     pub fn from_graph(model: &Model, graph: &Graph) -> Result<Self, ModelError> {
         let (manifest, origin) = (&model.manifest, &model.origin);
-        Self::adapted(manifest, origin, graph.proto(), &tract_onnx::onnx(), |_| Ok(()))
+        Self::adapted(manifest, origin, graph.proto(), &tract_onnx::onnx(), |_| {
+            Ok(())
+        })
     }
 
     /// A graph that may hold operators of `framework`'s own; `adapt` completes them once

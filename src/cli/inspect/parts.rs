@@ -84,7 +84,11 @@ impl fmt::Display for Parts<'_> {
                 outputs.join(", ")
             )?;
             if !region.neighbours.is_empty() {
-                writeln!(f, "    beside it in tract: {}", region.neighbours.join(", "))?;
+                writeln!(
+                    f,
+                    "    beside it in tract: {}",
+                    region.neighbours.join(", ")
+                )?;
             }
             for op in &region.ops {
                 writeln!(f, "  {op}")?;

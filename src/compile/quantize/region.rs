@@ -168,7 +168,11 @@ pub fn quantize_region(
 
 impl<'a> Walk<'a> {
     /// Walks over some of the nodes.
-    fn over_part(source: &'a Source, manifest: &'a Manifest, within: &[bool]) -> Result<Self, Fault> {
+    fn over_part(
+        source: &'a Source,
+        manifest: &'a Manifest,
+        within: &[bool],
+    ) -> Result<Self, Fault> {
         let mut walk = Self::new(source, manifest);
         walk.part = Some(Part {
             within: within.to_vec(),
@@ -193,7 +197,11 @@ impl<'a> Walk<'a> {
             None => Found::Outside,
             Some(State::Stored(_) | State::Folded(_) | State::Dequantized(_)) => Found::Constant,
             Some(State::Codes(codes)) => {
-                let element = if codes.signed { Element::I8 } else { Element::U8 };
+                let element = if codes.signed {
+                    Element::I8
+                } else {
+                    Element::U8
+                };
                 Found::Coded(self.form(codes, element))
             }
             Some(State::Real(codes)) => Found::Coded(self.form(codes, Element::F32)),

@@ -223,7 +223,10 @@ mod tests {
     }
 
     fn vertices() -> impl Strategy<Value = Vec<Vertex>> {
-        let vertex = (any::<bool>(), prop::collection::vec((any::<u8>(), any::<bool>()), 0..4));
+        let vertex = (
+            any::<bool>(),
+            prop::collection::vec((any::<u8>(), any::<bool>()), 0..4),
+        );
         prop::collection::vec(vertex, 0..24).prop_map(|list| {
             let vertex = |(index, (is_integer, reads)): (usize, (bool, Vec<(u8, bool)>))| {
                 let earlier = |&(r, _): &(u8, bool)| Some(usize::from(r).checked_rem(index)?);

@@ -75,14 +75,22 @@ impl Machine {
 }
 
 fn give(tensor: &Tensor, port: &Port, target: Target<'_>, quant: Quant) -> TractResult<()> {
-    ensure!(tensor.shape() == port.shape.as_slice(), "'{}' has another shape", port.name);
+    ensure!(
+        tensor.shape() == port.shape.as_slice(),
+        "'{}' has another shape",
+        port.name
+    );
     let plain = tensor.try_as_plain_ram()?;
     match port.element {
         Element::F32 => {
-            transfer::give(plain.as_slice::<f32>()?, port.steps, target, |x| quant.code(x));
+            transfer::give(plain.as_slice::<f32>()?, port.steps, target, |x| {
+                quant.code(x)
+            });
         }
         Element::I8 => {
-            transfer::give(plain.as_slice::<i8>()?, port.steps, target, |x| x as u8 ^ 0x80);
+            transfer::give(plain.as_slice::<i8>()?, port.steps, target, |x| {
+                x as u8 ^ 0x80
+            });
         }
         _ => transfer::give(plain.as_slice::<u8>()?, port.steps, target, |x| x),
     }
@@ -180,12 +188,21 @@ impl RegionOperator {
     pub fn new(number: usize, region: &CompiledRegion, manifest: &Manifest) -> Self {
         let mask = region.gives_mask.then(|| Described {
             element: Element::U8,
-            shape: vec![1, manifest.input.height as usize, manifest.input.width as usize],
+            shape: vec![
+                1,
+                manifest.input.height as usize,
+                manifest.input.width as usize,
+            ],
         });
         Self {
             number,
             inputs: region.inputs.iter().map(Described::of).collect(),
-            outputs: region.outputs.iter().map(Described::of).chain(mask).collect(),
+            outputs: region
+                .outputs
+                .iter()
+                .map(Described::of)
+                .chain(mask)
+                .collect(),
             machine: None,
         }
     }
@@ -204,7 +221,8 @@ impl RegionOperator {
         };
         let described = |list: &[Described], name: &str| -> Vec<AttributeProto> {
             let list = list.iter().enumerate();
-            list.map(|(i, described)| described.attribute(format!("{name}{i}"))).collect()
+            list.map(|(i, described)| described.attribute(format!("{name}{i}")))
+                .collect()
         };
         let mut attribute = described(&self.inputs, INPUT);
         attribute.extend(described(&self.outputs, OUTPUT));
@@ -335,7 +353,11 @@ impl EvalOp for RegionOperator {
         let Some(machine) = &self.machine else {
             bail!("{NAME} {} has no program", self.number);
         };
-        ensure!(inputs.len() == self.inputs.len(), "{NAME} got {} inputs", inputs.len());
+        ensure!(
+            inputs.len() == self.inputs.len(),
+            "{NAME} got {} inputs",
+            inputs.len()
+        );
         machine.run(self.number, &inputs)
     }
 }

@@ -64,7 +64,9 @@ fn without_regions(graph: &GraphProto, mixed: &Mixed, manifest: &Manifest) -> Gr
 fn needed<'a>(nodes: &[&'a NodeProto], output: &'a str) -> HashSet<&'a str> {
     let makes = |(index, node): (usize, &&'a NodeProto)| {
         let outputs = node.output.iter().filter(|name| !name.is_empty());
-        outputs.map(move |name| (name.as_str(), index)).collect::<Vec<_>>()
+        outputs
+            .map(move |name| (name.as_str(), index))
+            .collect::<Vec<_>>()
     };
     let makers: HashMap<&str, usize> = nodes.iter().enumerate().flat_map(makes).collect();
     let mut needed = HashSet::from([output]);

@@ -55,7 +55,9 @@ mod tests {
         let [height, width, channels] = SIZE;
         let nchw = [width, 1, height * width];
         let nhwc = [width * channels, channels, 1];
-        let values: Vec<u8> = (0..height * width * channels).map(|i| (i % 251) as u8).collect();
+        let values: Vec<u8> = (0..height * width * channels)
+            .map(|i| (i % 251) as u8)
+            .collect();
         for steps in [nchw, nhwc] {
             let mut codes = vec![0; (height * width - 1) * STRIDE + channels];
             let target = Target {

@@ -1,9 +1,9 @@
 //! Parts of a model, run one at a time: they share threads, working memory and arena.
 
+use super::Options;
 use super::place::{Around, Place};
 use super::share::Team;
 use super::step::Step;
-use super::Options;
 use crate::engine::workers::Workers;
 use crate::kernels::{AlignedBytes, Source, Target};
 use crate::mask::Mask;
