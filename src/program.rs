@@ -31,11 +31,16 @@ pub struct Quant {
 }
 
 impl Quant {
-    /// The code nearest to a real number, the even one of two; 0 for a NaN.
+    /// The code nearest to a real number, the even step of two; 0 for a NaN.
     pub fn code(self, real: f32) -> u8 {
-        let steps = (real / self.scale).round_ties_even();
-        // Saturates.
-        (steps + f32::from(self.zero_point)) as u8
+        // Neighbouring f32 are 1 apart there, so that a sum is rounded, ties to even,
+        // without the call that `round_ties_even` is on some processors.
+        const SHIFTER: f32 = 12_582_912.0;
+        // Beyond 1024 steps the result is 0 or 255 whatever the zero point is. A NaN goes
+        // the way of the lowest number.
+        let steps = (real / self.scale).max(-1024.0);
+        let steps = (steps.min(1024.0) + SHIFTER) - SHIFTER;
+        (steps as i32 + i32::from(self.zero_point)).clamp(0, 255) as u8
     }
 
     /// The real number of a code.
@@ -295,4 +300,33 @@ pub struct Region {
     pub inputs: Vec<TensorId>,
     /// Tensors that hold a result when the last operation is done.
     pub outputs: Vec<TensorId>,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn codes_are_rounded_half_to_even_and_saturate(
+            bits in any::<u32>(), halves in -4000i32..4000, zero_point in any::<u8>(),
+        ) {
+            let quant = Quant { scale: 0.5, zero_point };
+            for real in [f32::from_bits(bits), halves as f32 / 4.0] {
+                let steps = (real / 0.5).round_ties_even();
+                let expected = (steps + f32::from(zero_point)) as u8;
+                prop_assert_eq!(quant.code(real), expected, "{}", real);
+            }
+        }
+
+        #[test]
+        fn a_code_survives_the_way_to_a_real_number(
+            code in any::<u8>(), zero_point in any::<u8>(), scale in 1e-30f32..1e30,
+        ) {
+            let quant = Quant { scale, zero_point };
+            prop_assert_eq!(quant.code(quant.real(code)), code);
+        }
+    }
 }

@@ -229,7 +229,7 @@ mod tests {
         );
         prop::collection::vec(vertex, 0..24).prop_map(|list| {
             let vertex = |(index, (is_integer, reads)): (usize, (bool, Vec<(u8, bool)>))| {
-                let earlier = |&(r, _): &(u8, bool)| Some(usize::from(r).checked_rem(index)?);
+                let earlier = |&(r, _): &(u8, bool)| usize::from(r).checked_rem(index);
                 let bound = reads.iter().filter(|(_, is_bound)| *is_bound);
                 Vertex {
                     is_integer,

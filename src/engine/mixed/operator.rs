@@ -99,19 +99,20 @@ fn give(tensor: &Tensor, port: &Port, target: Target<'_>, quant: Quant) -> Tract
 
 fn take(source: Source<'_>, port: &Port, quant: Quant) -> TractResult<Tensor> {
     let mut tensor = Tensor::zero_dt(datum_type(port.element)?, &port.shape)?;
-    let mut plain = tensor.try_as_plain_ram_mut()?;
-    match port.element {
-        Element::F32 => {
-            let values = plain.as_slice_mut::<f32>()?;
-            transfer::take(source, values, port.steps, |code| quant.real(code));
+    {
+        let mut plain = tensor.try_as_plain_ram_mut()?;
+        match port.element {
+            Element::F32 => {
+                let values = plain.as_slice_mut::<f32>()?;
+                transfer::take(source, values, port.steps, |code| quant.real(code));
+            }
+            Element::I8 => {
+                let values = plain.as_slice_mut::<i8>()?;
+                transfer::take(source, values, port.steps, |code| (code ^ 0x80) as i8);
+            }
+            _ => transfer::take(source, plain.as_slice_mut::<u8>()?, port.steps, |code| code),
         }
-        Element::I8 => {
-            let values = plain.as_slice_mut::<i8>()?;
-            transfer::take(source, values, port.steps, |code| (code ^ 0x80) as i8);
-        }
-        _ => transfer::take(source, plain.as_slice_mut::<u8>()?, port.steps, |code| code),
     }
-    drop(plain);
     Ok(tensor)
 }
 

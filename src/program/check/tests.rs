@@ -579,3 +579,85 @@ proptest! {
         }
     }
 }
+
+/// The sample behind its input: the picture's codes are given.
+fn region() -> Region {
+    let mut body = program();
+    body.ops.remove(0);
+    Region {
+        body,
+        inputs: vec![IMAGE],
+        outputs: vec![SCORES],
+    }
+}
+
+#[test]
+fn a_region_begins_with_given_codes() {
+    region().check().unwrap();
+    let mut codes = region();
+    codes.body.ops.pop();
+    codes.body.output = Output::Codes;
+    codes.outputs.push(FINE);
+    codes.check().unwrap();
+}
+
+type RegionChange = fn(&mut Region);
+
+#[test]
+fn region_rules() {
+    let cases: [(RegionChange, &str); 10] = [
+        (|r| r.inputs.clear(), "\"image\""),
+        (|r| r.inputs.push(IMAGE), "written twice"),
+        (|r| r.inputs.push(STEM), "written twice"),
+        (
+            |r| r.inputs.push(TensorId(99)),
+            "tensor 99, which does not exist",
+        ),
+        (
+            |r| r.outputs.push(TensorId(99)),
+            "tensor 99, which does not exist",
+        ),
+        (|r| r.outputs = vec![TensorId(0); MAX_TENSORS], "too many"),
+        (|r| r.body.ops = program().ops, "does not read the picture"),
+        (|r| r.body.output = Output::Logits(FINE), "not in logits"),
+        (|r| r.body.output = Output::Codes, "does not end in labels"),
+        (
+            |r| {
+                let mut other = r.body.tensors[0].clone();
+                other.name = "other".into();
+                r.body.tensors.push(other);
+                r.inputs.push(TensorId(r.body.tensors.len() as u32 - 1));
+            },
+            "another input overlaps",
+        ),
+    ];
+    for (change, words) in cases {
+        let mut region = region();
+        change(&mut region);
+        let error = region.check().unwrap_err().to_string();
+        assert!(error.contains(words), "'{words}' is not in: {error}");
+    }
+}
+
+#[test]
+fn an_output_that_is_overwritten_is_refused() {
+    let mut region = region();
+    let stem = region.body.tensors[STEM.0 as usize].clone();
+    // The scores take the place of the stem, when nothing reads it any more.
+    region.body.tensors[SCORES.0 as usize].offset = stem.offset;
+    let is_lost = |r: &Region| {
+        r.check()
+            .is_err_and(|e| e.to_string().contains("overwritten"))
+    };
+    region.outputs = vec![STEM];
+    assert!(is_lost(&region), "{:?}", region.check());
+}
+
+#[test]
+fn a_whole_program_does_not_end_in_codes() {
+    let error = fault(|p| {
+        p.ops.pop();
+        p.output = Output::Codes;
+    });
+    assert!(error.contains("part of a model"), "{error}");
+}
