@@ -4,7 +4,7 @@
 //! Whether a node has an integer form depends on its neighbours: a convolution has one
 //! where its result is quantized. So the graph is walked (`quantize::region`) until no
 //! node that has one is read, before its result is codes, by a node that has none.
-//! What is left is parted into regions ([`partition`]).
+//! What is left is parted into regions (`partition`).
 //!
 //! A region may have several inputs and outputs, each a tensor of the graph. One
 //! without a multiplication is not worth the way in and out, and stays with the others.
