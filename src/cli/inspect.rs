@@ -78,7 +78,9 @@ pub fn run(args: &InspectArgs, global: &Global) -> Result<()> {
         ops: program
             .filter(|_| args.ops)
             .map(|program| op_rows(program, &opened.segmenter.kernels())),
-        parts: parts.filter(|_| args.ops).map(|parts| Parts::of(parts)),
+        parts: parts
+            .filter(|_| args.ops)
+            .map(|parts| Parts::of(parts, &opened.segmenter.kernels())),
         graph: opened.graph.as_ref(),
         manifest: &opened.manifest,
     };
@@ -191,6 +193,8 @@ impl End {
     fn of(program: &Program) -> Option<Self> {
         Some(match program.output {
             Output::Labels { width, height } => Self::Labels { width, height },
+            // A part of a model, which no file holds.
+            Output::Codes => return None,
             Output::Logits(id) => {
                 let scores = program.tensors.get(id.0 as usize)?;
                 Self::Logits {

@@ -23,11 +23,7 @@ pub fn emit(net: &Net, plan: &Plan, ending: Ending) -> Result<(Program, Vec<Plac
 ///
 /// # Errors
 /// As [`emit`].
-pub fn emit_region(
-    net: &Net,
-    plan: &Plan,
-    ending: Ending,
-) -> Result<(Region, Vec<Placed>), Fault> {
+pub fn emit_region(net: &Net, plan: &Plan, ending: Ending) -> Result<(Region, Vec<Placed>), Fault> {
     let mut emitter = Emitter {
         net,
         plan,

@@ -89,7 +89,7 @@ pub struct Settings {
     /// Opacity of the overlay, 0..=1.
     pub alpha: Setting<f32>,
     /// Threads that share the work on one picture, 1 to
-    /// [`MAX_THREADS`](crate::engine::MAX_THREADS).
+    /// [`MAX_THREADS`].
     pub threads: Setting<usize>,
     /// Stop after this many results.
     pub frames: Setting<Option<u64>>,

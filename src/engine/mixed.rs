@@ -41,6 +41,8 @@ pub enum MixedError {
 /// A graph in tract with programs in it.
 pub struct MixedSegmenter {
     tract: TractSegmenter,
+    /// The kernels of the regions' operations, region after region.
+    kernels: Vec<&'static str>,
     /// What it is made of, for logs.
     made_of: String,
 }
@@ -60,6 +62,7 @@ impl MixedSegmenter {
     ) -> Result<Self, MixedError> {
         let programs: Vec<_> = mixed.regions.iter().map(|part| &part.region).collect();
         let regions = Regions::new(&programs, options)?;
+        let kernels = regions.kernels();
         let threads = match regions.threads() {
             1 => "one thread".to_owned(),
             n => format!("{n} threads"),
@@ -90,7 +93,11 @@ impl MixedSegmenter {
             TractSegmenter::adapted(&manifest, &model.origin, &proto, &framework, |model| {
                 RegionOperator::complete(model, &machine)
             })?;
-        Ok(Self { tract, made_of })
+        Ok(Self {
+            tract,
+            kernels,
+            made_of,
+        })
     }
 }
 
@@ -105,6 +112,10 @@ impl Segmenter for MixedSegmenter {
 
     fn logits(&mut self, rgb: &[u8], logits: &mut Logits) -> Result<(), EngineError> {
         self.tract.logits(rgb, logits)
+    }
+
+    fn kernels(&self) -> Vec<&'static str> {
+        self.kernels.clone()
     }
 
     fn describe(&self) -> String {

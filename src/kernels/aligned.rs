@@ -1,9 +1,9 @@
 //! Memory that begins at a cache line.
 
 /// Bytes of a cache line, and of the widest vector.
-pub const LINE: usize = 64;
+const LINE: usize = 64;
 
-/// Bytes, zero at first, aligned to [`LINE`].
+/// Bytes, zero at first, aligned to 64.
 #[derive(Debug, Default)]
 pub struct AlignedBytes {
     bytes: Vec<u8>,

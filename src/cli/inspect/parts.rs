@@ -41,22 +41,30 @@ struct NodeRow<'a> {
 }
 
 impl<'a> Parts<'a> {
-    /// Of a graph that was taken apart.
-    pub fn of(mixed: &'a Mixed) -> Self {
+    /// Of a graph that was taken apart; `kernels` are those of the regions' operations,
+    /// region after region.
+    pub fn of(mixed: &'a Mixed, kernels: &[&'static str]) -> Self {
+        let mut kernels = kernels;
+        let regions = mixed.regions.iter().map(|region| {
+            let count = region.region.body.ops.len().min(kernels.len());
+            let (these, others) = kernels.split_at(count);
+            kernels = others;
+            RegionRow::of(region, these)
+        });
         let others = mixed.others.iter().map(|other| NodeRow {
             node: &other.node,
             op: &other.op,
             because: &other.reason,
         });
         Self {
-            regions: mixed.regions.iter().map(RegionRow::of).collect(),
+            regions: regions.collect(),
             in_tract: others.collect(),
         }
     }
 }
 
 impl<'a> RegionRow<'a> {
-    fn of(region: &'a CompiledRegion) -> Self {
+    fn of(region: &'a CompiledRegion, kernels: &[&'static str]) -> Self {
         let names = |ports: &'a [Port]| ports.iter().map(|port| port.name.as_str()).collect();
         Self {
             nodes: region.nodes.len(),
@@ -65,7 +73,7 @@ impl<'a> RegionRow<'a> {
             outputs: names(&region.outputs),
             gives_mask: region.gives_mask,
             neighbours: &region.neighbours,
-            ops: op_rows(&region.region.body),
+            ops: op_rows(&region.region.body, kernels),
         }
     }
 }

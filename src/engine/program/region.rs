@@ -62,6 +62,12 @@ impl Regions {
         })
     }
 
+    /// The name of each operation's kernel, region after region.
+    pub fn kernels(&self) -> Vec<&'static str> {
+        let steps = self.regions.iter().flat_map(|region| &region.steps);
+        steps.map(|step| step.kernel).collect()
+    }
+
     /// Threads, the caller's included.
     pub fn threads(&self) -> usize {
         self.team.threads()

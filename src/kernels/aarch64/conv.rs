@@ -21,6 +21,9 @@ pub(super) const STEP: usize = 16;
 /// Bytes of codes that are multiplied with all weights before the next ones.
 const CHUNK_BYTES: usize = 24 * 1024;
 
+/// Fewest output channels of a group, where there are several groups.
+const LEAST_GROUP: usize = 8;
+
 /// Instructions that multiply and add.
 ///
 /// # Safety
@@ -92,6 +95,10 @@ impl<I: Gemm> Conv<I> {
         let window = args.window;
         let outputs = args.bias.len();
         let group_outputs = outputs / args.groups;
+        // Groups of a few channels fill no tile: the scalar kernel is faster.
+        if args.groups > 1 && group_outputs < LEAST_GROUP {
+            return None;
+        }
         let depth = weights.len() / outputs;
         if !weights.chunks_exact(depth).all(I::is_exact) {
             return None;

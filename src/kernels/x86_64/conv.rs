@@ -20,6 +20,9 @@ const CHUNK_BYTES: usize = 16 * 1024;
 /// Most bytes of a tile's weights that pass through the first cache at once.
 const WEIGHT_BYTES: usize = 32 * 1024;
 
+/// Fewest output channels of a group, where there are several groups.
+const LEAST_GROUP: usize = 8;
+
 /// Instructions that multiply and add.
 ///
 /// # Safety
@@ -102,6 +105,10 @@ impl<I: Gemm> Conv<I> {
         let window = args.window;
         let outputs = args.bias.len();
         let group_outputs = outputs / args.groups;
+        // Groups of a few channels fill no vector: the scalar kernel is faster.
+        if args.groups > 1 && group_outputs < LEAST_GROUP {
+            return None;
+        }
         let depth = weights.len() / outputs;
         let inputs = depth / (window.kernel[0] * window.kernel[1]);
         let steps = depth.div_ceil(I::DEPTH);

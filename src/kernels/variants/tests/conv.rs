@@ -110,6 +110,7 @@ fn channels() -> impl Strategy<Value = (usize, usize, usize)> {
         (Just(1), 1usize..300, 1usize..200),
         (1usize..200, Just(1), Just(1)),
         (1usize..6, 1usize..6, 1usize..6),
+        (2usize..5, 1usize..20, 8usize..40),
         (1usize..20, Just(1), 1usize..4),
     ]
 }
