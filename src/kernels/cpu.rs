@@ -23,13 +23,11 @@ pub enum Tier {
     Neon,
     /// Arm dot product (SDOT): Cortex-A55, A75 and later.
     Dotprod,
-    /// Arm 8-bit matrix product (SMMLA, USDOT): Cortex-A510, A710 and later.
-    I8mm,
 }
 
 impl Tier {
     /// All of them, those of one architecture in the order of preference.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 7] = [
         Self::Scalar,
         Self::Avx2,
         Self::AvxVnni,
@@ -37,7 +35,6 @@ impl Tier {
         Self::Avx512Vbmi,
         Self::Neon,
         Self::Dotprod,
-        Self::I8mm,
     ];
 
     /// The name that [`FromStr`] reads and kernels carry.
@@ -50,7 +47,6 @@ impl Tier {
             Self::Avx512Vbmi => "avx512vbmi",
             Self::Neon => "neon",
             Self::Dotprod => "dotprod",
-            Self::I8mm => "i8mm",
         }
     }
 
@@ -80,11 +76,6 @@ impl Tier {
             Self::Neon => true,
             #[cfg(target_arch = "aarch64")]
             Self::Dotprod => std::arch::is_aarch64_feature_detected!("dotprod"),
-            #[cfg(target_arch = "aarch64")]
-            Self::I8mm => {
-                std::arch::is_aarch64_feature_detected!("dotprod")
-                    && std::arch::is_aarch64_feature_detected!("i8mm")
-            }
             _ => false,
         }
     }
