@@ -19,7 +19,7 @@ use std::time::Duration;
 use atrous::kernels::cpu::Cpu;
 use atrous::kernels::scratch::Scratch;
 use atrous::kernels::variants::{
-    ADD, ARGMAX, AVERAGE_POOL, CONV, INPUT, MAP, MAX_POOL, MUL, RESIZE, Resampler, Variant,
+    ADD, ARGMAX, AVERAGE_POOL, CONV, INPUT, MAP, MAX_POOL, MUL, RESIZE, Resampler, Variant, allowed,
 };
 use atrous::kernels::{
     AddArgs, AlignedBytes, ConvArgs, Coordinates, MulArgs, PoolArgs, Resample, Source, Target,
@@ -105,10 +105,9 @@ fn window(kernel: usize, stride: usize, dilation: usize) -> Window {
     }
 }
 
-/// The variants that this processor can run, best first.
-fn available<K>(table: &'static [Variant<K>]) -> impl Iterator<Item = &'static Variant<K>> {
-    let cpu = Cpu::detect();
-    table.iter().filter(move |variant| cpu.allows(variant.tier))
+/// The names and kernels that this processor can run, best first.
+fn available<K: Copy>(table: &'static [Variant<K>]) -> impl Iterator<Item = (&'static str, K)> {
+    allowed(table, Cpu::detect())
 }
 
 /// A benchmark of a group; `elements` are those of one run.
@@ -182,13 +181,13 @@ impl Conv {
             shape += &format!("-rate{dilation}");
         }
         let mut scratch = Scratch::default();
-        for variant in available(CONV) {
-            let Some(packed) = (variant.kernel)(&args) else {
+        for (name, pack) in available(CONV) {
+            let Some(packed) = pack(&args) else {
                 continue;
             };
             packed.reserve(&mut scratch);
             let multiply_adds = size * size * weights.len();
-            bench(group, variant.name, &shape, multiply_adds, || {
+            bench(group, name, &shape, multiply_adds, || {
                 packed.run(
                     black_box(source.source()),
                     None,
@@ -265,10 +264,10 @@ fn resample(
     let shape = format!("{}-{}x{}", source.shape(), target.height, target.width);
     let codes = target.height * target.width * source.channels;
     let mut scratch = Scratch::default();
-    for variant in available(table) {
-        let Resampler { run, scratch: need } = variant.kernel;
+    for (name, kernel) in available(table) {
+        let Resampler { run, scratch: need } = kernel;
         scratch.reserve(need(source.width, source.channels, target.width));
-        bench(group, variant.name, &shape, codes, || {
+        bench(group, name, &shape, codes, || {
             run(
                 black_box(source.source()),
                 BILINEAR,
@@ -299,17 +298,11 @@ fn elementwise(criterion: &mut Criterion) {
     fill(&mut table);
     let mut group = criterion.benchmark_group("input");
     let (source, mut target) = (Picture::new(257, 257, 3), Picture::new(257, 257, 3));
-    for variant in available(INPUT) {
-        bench(
-            &mut group,
-            variant.name,
-            &source.shape(),
-            source.codes(),
-            || {
-                let rgb = black_box(source.bytes.get());
-                (variant.kernel)(rgb, [0, 1, 2], &table, black_box(target.target()));
-            },
-        );
+    for (name, run) in available(INPUT) {
+        bench(&mut group, name, &source.shape(), source.codes(), || {
+            let rgb = black_box(source.bytes.get());
+            run(rgb, [0, 1, 2], &table, black_box(target.target()));
+        });
     }
     group.finish();
 
@@ -320,9 +313,9 @@ fn elementwise(criterion: &mut Criterion) {
 
     let mut group = criterion.benchmark_group("map");
     let (table, _) = table.as_chunks::<256>();
-    for variant in available(MAP) {
-        bench(&mut group, variant.name, &shape, codes, || {
-            (variant.kernel)(black_box(a.source()), &table[0], black_box(target.target()));
+    for (name, run) in available(MAP) {
+        bench(&mut group, name, &shape, codes, || {
+            run(black_box(a.source()), &table[0], black_box(target.target()));
         });
     }
     group.finish();
@@ -336,9 +329,9 @@ fn elementwise(criterion: &mut Criterion) {
         clamp: [0, 255],
     };
     let mut group = criterion.benchmark_group("add");
-    for variant in available(ADD) {
-        bench(&mut group, variant.name, &shape, codes, || {
-            (variant.kernel)(
+    for (name, run) in available(ADD) {
+        bench(&mut group, name, &shape, codes, || {
+            run(
                 black_box(a.source()),
                 b.source(),
                 &args,
@@ -357,9 +350,9 @@ fn elementwise(criterion: &mut Criterion) {
     };
     let mut group = criterion.benchmark_group("mul");
     for (other, shape) in [(&b, shape.clone()), (&factors, format!("{shape}-by-1x1"))] {
-        for variant in available(MUL) {
-            bench(&mut group, variant.name, &shape, codes, || {
-                (variant.kernel)(
+        for (name, run) in available(MUL) {
+            bench(&mut group, name, &shape, codes, || {
+                run(
                     black_box(a.source()),
                     other.source(),
                     &args,
@@ -388,20 +381,14 @@ fn pools(criterion: &mut Criterion) {
         output_zero_point: 125,
         clamp: [0, 255],
     };
-    for variant in available(AVERAGE_POOL) {
-        bench(
-            &mut group,
-            variant.name,
-            &source.shape(),
-            source.codes(),
-            || {
-                (variant.kernel)(
-                    black_box(source.source()),
-                    &args,
-                    black_box(target.target()),
-                );
-            },
-        );
+    for (name, run) in available(AVERAGE_POOL) {
+        bench(&mut group, name, &source.shape(), source.codes(), || {
+            run(
+                black_box(source.source()),
+                &args,
+                black_box(target.target()),
+            );
+        });
     }
     group.finish();
 
@@ -409,9 +396,9 @@ fn pools(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("max-pool");
     let (source, mut target) = (Picture::new(129, 129, 64), Picture::new(65, 65, 64));
     let codes = 9 * target.codes();
-    for variant in available(MAX_POOL) {
-        bench(&mut group, variant.name, &source.shape(), codes, || {
-            (variant.kernel)(
+    for (name, run) in available(MAX_POOL) {
+        bench(&mut group, name, &source.shape(), codes, || {
+            run(
                 black_box(source.source()),
                 &window(3, 2, 1),
                 black_box(target.target()),

@@ -17,10 +17,11 @@ use atrous::model::graph::Element;
 use atrous::model::{Graph, Manifest, Model, sha256_hex};
 use prost::Message;
 use safetensors::SafeTensors;
-use tract_onnx::pb::{
-    GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto,
-    TypeProto, ValueInfoProto, tensor_shape_proto, type_proto,
-};
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto};
+
+mod onnx;
+
+use onnx::{floats, node, tensor, value};
 
 /// Models for development that are not part of the repository; cargo runs tests in
 /// the package's folder.
@@ -44,31 +45,11 @@ const WEIGHT_SCALE: f32 = 0.01;
 const FIRST: [i8; 6] = [70, -30, 12, -50, 90, 25];
 const SECOND: [i8; 4] = [40, -60, 75, -95];
 
-fn tensor(name: &str, dims: &[i64], data_type: i32, raw_data: Vec<u8>) -> TensorProto {
-    TensorProto {
-        name: name.into(),
-        dims: dims.to_vec(),
-        data_type,
-        raw_data,
-        ..Default::default()
-    }
-}
-
 fn quantization(name: &str, scale: f32, zero: i32) -> [TensorProto; 2] {
     [
-        tensor(&format!("{name}s"), &[], 1, scale.to_le_bytes().to_vec()),
+        floats(&format!("{name}s"), &[scale]),
         tensor(&format!("{name}z"), &[], 2, vec![zero as u8]),
     ]
-}
-
-fn node(op: &str, inputs: &[&str], output: &str) -> NodeProto {
-    NodeProto {
-        name: format!("{op} {output}"),
-        op_type: op.into(),
-        input: inputs.iter().map(|&input| input.into()).collect(),
-        output: vec![output.into()],
-        ..Default::default()
-    }
 }
 
 /// `from` as codes, `q` and its name, and those as real numbers, `r` and its name.
@@ -79,27 +60,6 @@ fn codes(from: &str, name: &str) -> [NodeProto; 2] {
         node("QuantizeLinear", &[from, &scale, &zero], &codes),
         node("DequantizeLinear", &[&codes, &scale, &zero], &real),
     ]
-}
-
-fn value(name: &str, sides: &[usize]) -> ValueInfoProto {
-    let dim = |&side: &usize| tensor_shape_proto::Dimension {
-        value: Some(tensor_shape_proto::dimension::Value::DimValue(side as i64)),
-        ..Default::default()
-    };
-    let tensor = type_proto::Tensor {
-        elem_type: 1,
-        shape: Some(TensorShapeProto {
-            dim: sides.iter().map(dim).collect(),
-        }),
-    };
-    ValueInfoProto {
-        name: name.into(),
-        r#type: Some(TypeProto {
-            value: Some(type_proto::Value::TensorType(tensor)),
-            ..Default::default()
-        }),
-        ..Default::default()
-    }
 }
 
 /// The picture's codes → convolution → codes `a` → Exp → codes `e` → convolution →
@@ -130,8 +90,8 @@ fn exponential(tail: Vec<NodeProto>, output: &str) -> Vec<u8> {
     nodes.extend(tail);
     file(GraphProto {
         name: "exponential".into(),
-        input: vec![value("input", &[1, 3, HEIGHT, WIDTH])],
-        output: vec![value(output, &[1, 2, HEIGHT, WIDTH])],
+        input: vec![value("input", &[1, 3, HEIGHT as i64, WIDTH as i64])],
+        output: vec![value(output, &[1, 2, HEIGHT as i64, WIDTH as i64])],
         initializer,
         node: nodes,
         ..Default::default()

@@ -16,9 +16,13 @@ use atrous::model::{Graph, Manifest, Model, sha256_hex};
 use atrous::program::Program;
 use prost::Message;
 use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
-    TensorShapeProto, TypeProto, ValueInfoProto, tensor_shape_proto, type_proto,
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, tensor_shape_proto,
+    type_proto,
 };
+
+mod onnx;
+
+use onnx::{floats, tensor, value};
 
 /// Models for development that are not part of the repository; cargo runs tests in
 /// the package's folder.
@@ -60,55 +64,10 @@ const WEIGHT_SCALES: [f32; CLASSES] = [0.01, 0.02, 0.015, 0.04];
 const OUTPUT_SCALE: f32 = 0.03;
 const OUTPUT_ZERO_POINT: u8 = 7;
 
-fn tensor(name: &str, dims: &[i64], data_type: i32, raw_data: Vec<u8>) -> TensorProto {
-    TensorProto {
-        name: name.into(),
-        dims: dims.to_vec(),
-        data_type,
-        raw_data,
-        ..TensorProto::default()
-    }
-}
-
-fn floats(name: &str, values: &[f32]) -> TensorProto {
-    let dims: &[i64] = if values.len() == 1 {
-        &[]
-    } else {
-        &[values.len() as i64]
-    };
-    let raw = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-    tensor(name, dims, 1, raw)
-}
-
 fn node(op: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>) -> NodeProto {
     NodeProto {
-        name: format!("{op} {output}"),
-        op_type: op.into(),
-        input: inputs.iter().map(|s| (*s).into()).collect(),
-        output: vec![output.into()],
         attribute,
-        ..NodeProto::default()
-    }
-}
-
-fn value(name: &str, sides: &[i64]) -> ValueInfoProto {
-    let dim = |&side: &i64| tensor_shape_proto::Dimension {
-        value: Some(tensor_shape_proto::dimension::Value::DimValue(side)),
-        ..tensor_shape_proto::Dimension::default()
-    };
-    let tensor = type_proto::Tensor {
-        elem_type: 1,
-        shape: Some(TensorShapeProto {
-            dim: sides.iter().map(dim).collect(),
-        }),
-    };
-    ValueInfoProto {
-        name: name.into(),
-        r#type: Some(TypeProto {
-            value: Some(type_proto::Value::TensorType(tensor)),
-            ..TypeProto::default()
-        }),
-        ..ValueInfoProto::default()
+        ..onnx::node(op, inputs, output)
     }
 }
 

@@ -13,7 +13,7 @@ use atrous::frame::{self, MAX_SIDE};
 use atrous::mask::Mask;
 use atrous::model::artifact::{Golden, golden};
 
-use super::import::{Float, ImportLimits, Outcome, Refused, Request};
+use super::import::{ImportLimits, Outcome, Refused, Request};
 use super::{Global, output};
 
 /// Seed of the picture that every artifact carries its mask of.
@@ -92,7 +92,7 @@ pub fn run(args: &CompileArgs, global: &Global) -> Result<()> {
             artifact,
             largest_live_bytes,
         } => (artifact, largest_live_bytes),
-        Outcome::Float(Float { reason, .. }) => return Err(Refused::model(reason).into()),
+        Outcome::Float { float, .. } => return Err(Refused::model(float.reason).into()),
     };
     let program = &artifact.program;
     let mut segmenter = ProgramSegmenter::new(&artifact.manifest, program);

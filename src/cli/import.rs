@@ -14,16 +14,17 @@ use serde::{Deserialize, Serialize};
 
 use atrous::compile::{CompileError, Compiled, Ending, at_input_size, compile_to};
 use atrous::devices::Sysfs;
-use atrous::engine::tract::TractSegmenter;
 use atrous::model::artifact::{Artifact, Golden};
 use atrous::model::{Graph, GraphSummary, Model, bundled};
 
 use super::Global;
 
+mod float;
 mod progress;
 mod supervisor;
 pub mod worker;
 
+pub use float::Source;
 pub use supervisor::Refused;
 
 /// Most memory for an import where no flag says otherwise, in MiB.
@@ -121,7 +122,11 @@ pub enum Outcome {
         largest_live_bytes: u64,
     },
     /// It has no integer program.
-    Float(Float),
+    Float {
+        float: Float,
+        /// The file, where it was imported in this process.
+        source: Option<Box<Source>>,
+    },
 }
 
 /// Why a model has no integer program.
@@ -172,10 +177,13 @@ fn import(name: &str, request: &Request) -> Result<Imported> {
                 calibration: None,
             }),
         },
-        Err(error) => Outcome::Float(Float {
-            is_float: matches!(error, CompileError::NotQuantized { .. }),
-            reason: error.to_string(),
-        }),
+        Err(error) => Outcome::Float {
+            float: Float {
+                is_float: matches!(error, CompileError::NotQuantized { .. }),
+                reason: error.to_string(),
+            },
+            source: Some(Box::new(Source { model, graph })),
+        },
     };
     Ok(Imported { facts, outcome })
 }
@@ -197,14 +205,4 @@ fn compiled(
             Ok((compiled, manifest))
         }
     }
-}
-
-/// Imports a model with tract, for one that has no integer program.
-///
-/// # Errors
-/// [`atrous::model::ModelError`].
-pub fn import_float(name: &str) -> Result<(Model, TractSegmenter)> {
-    let model = Model::open(name)?;
-    let segmenter = TractSegmenter::new(&model)?;
-    Ok((model, segmenter))
 }

@@ -5,19 +5,17 @@ use std::str::FromStr;
 
 use anyhow::Result;
 
-use atrous::compile::region::{Mixed, compile_regions};
+use atrous::compile::region::Mixed;
 use atrous::engine::Segmenter;
-use atrous::engine::mixed::{self, MixedSegmenter};
 use atrous::engine::program::{Options, ProgramSegmenter};
-use atrous::engine::tract::TractSegmenter;
 use atrous::kernels::cpu::{Cpu, Tier};
 use atrous::mask::Mask;
 use atrous::model::artifact::{Artifact, Golden, golden, is_artifact_path};
-use atrous::model::{Graph, GraphSummary, Manifest, Model};
+use atrous::model::{GraphSummary, Manifest};
 use atrous::program::Program;
 
 use super::exit::{Mismatch, NotMet};
-use super::import::{Float, Imported, Importer, Outcome, Refused, Request};
+use super::import::{Facts, Float, Imported, Importer, Outcome, Refused, Request, Source};
 
 /// Which kernels a command's model may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
@@ -100,17 +98,32 @@ pub fn open(
             let placement = Placement::Program(Box::new(program));
             (manifest, placement, Box::new(segmenter))
         }
-        Outcome::Float(Float { reason, .. }) if request.program_only => {
-            return Err(NotMet(format!("--require int8: {reason}")).into());
+        Outcome::Float { float, .. } if request.program_only => {
+            return Err(NotMet(format!("--require int8: {}", float.reason)).into());
         }
-        Outcome::Float(Float { is_float, reason }) => {
-            let model = Model::open(name)?;
-            if !model.manifest.sha256.eq_ignore_ascii_case(&facts.sha256) {
-                let text = format!("{}: it was changed while it was read", facts.origin);
-                return Err(Refused::model(text).into());
-            }
-            let (placement, segmenter) = open_float(&model, is_float, reason, options)?;
-            (model.manifest, placement, segmenter)
+        Outcome::Float { float, source } => {
+            let source = match source {
+                Some(source) => *source,
+                None => reopened(name, &facts)?,
+            };
+            let Float { is_float, reason } = float;
+            let (parts, segmenter) = source.segmenter(is_float, options)?;
+            // A float model is in its place in tract; of any other a user wants to know.
+            let placement = match parts {
+                Some(parts) => {
+                    log::warn!("runs in parts, slower than it could: {reason}");
+                    Placement::Mixed(Box::new(parts), reason)
+                }
+                None if is_float => {
+                    log::info!("runs in tract: {reason}");
+                    Placement::Tract(reason)
+                }
+                None => {
+                    log::warn!("runs in tract, slower than it could: {reason}");
+                    Placement::Tract(reason)
+                }
+            };
+            (source.model.manifest, placement, segmenter)
         }
     };
     Ok(Opened {
@@ -124,48 +137,19 @@ pub fn open(
     })
 }
 
-/// A model that is no program as a whole: in parts, or all of it in tract.
-fn open_float(
-    model: &Model,
-    is_float: bool,
-    reason: String,
-    options: Options,
-) -> Result<(Placement, Box<dyn Segmenter>)> {
-    let graph = Graph::parse(&model.onnx, &model.origin)?;
-    // A float model is in its place there; of any other a user wants to know.
-    if is_float {
-        log::info!("runs in tract: {reason}");
-    } else {
-        match open_mixed(model, &graph, options) {
-            Ok(Some((parts, segmenter))) => {
-                log::warn!("runs in parts, slower than it could: {reason}");
-                let placement = Placement::Mixed(Box::new(parts), reason);
-                return Ok((placement, Box::new(segmenter)));
-            }
-            Ok(None) => {}
-            Err(error) => log::debug!("not run in parts: {error:#}"),
-        }
-        log::warn!("runs in tract, slower than it could: {reason}");
+/// The file that another process has imported, if it is still the same.
+fn reopened(name: &str, facts: &Facts) -> Result<Source> {
+    let source = Source::open(name)?;
+    if source
+        .model
+        .manifest
+        .sha256
+        .eq_ignore_ascii_case(&facts.sha256)
+    {
+        return Ok(source);
     }
-    let segmenter = TractSegmenter::from_graph(model, &graph)?;
-    Ok((Placement::Tract(reason), Box::new(segmenter)))
-}
-
-/// A quantized graph of which not all has an integer form, in parts; `None` where
-/// there are none, or too small ones.
-fn open_mixed(
-    model: &Model,
-    graph: &Graph,
-    options: Options,
-) -> Result<Option<(Mixed, MixedSegmenter)>> {
-    let manifest = &model.manifest;
-    let shapes = || mixed::shapes(graph.proto(), manifest);
-    let parts = compile_regions(graph, manifest, shapes, &model.origin)?;
-    if !parts.is_worth_it() {
-        return Ok(None);
-    }
-    let segmenter = MixedSegmenter::new(model, graph, &parts, options)?;
-    Ok(Some((parts, segmenter)))
+    let text = format!("{}: it was changed while it was read", facts.origin);
+    Err(Refused::model(text).into())
 }
 
 fn open_artifact(name: &str, options: Options) -> Result<Opened> {

@@ -13,10 +13,11 @@ use crate::logits::Logits;
 use crate::mask::Mask;
 use crate::model::Manifest;
 use crate::program::{Output, Program};
-use place::Place;
+use loaded::Loaded;
 use share::Team;
 use step::Step;
 
+mod loaded;
 mod place;
 pub mod region;
 mod share;
@@ -46,8 +47,7 @@ impl Default for Options {
 pub struct ProgramSegmenter {
     name: String,
     shape: Shape,
-    tensors: Vec<Place>,
-    steps: Vec<Step>,
+    loaded: Loaded,
     output: Output,
     /// The way from codes to the mask where the program ends in logits.
     upsample: Option<Step>,
@@ -80,11 +80,7 @@ impl ProgramSegmenter {
     }
 
     fn build(manifest: &Manifest, program: &Program, cpu: Cpu, mut team: Team) -> Self {
-        let tensors: Vec<Place> = program.tensors.iter().map(Place::of).collect();
-        let ops = program.ops.iter();
-        let steps: Vec<Step> = ops
-            .map(|op| Step::new(op, program, &tensors, cpu))
-            .collect();
+        let loaded = Loaded::new(program, cpu, &mut team);
         let upsample = match program.output {
             Output::Labels { .. } | Output::Codes => None,
             Output::Logits(tensor) => {
@@ -92,8 +88,8 @@ impl ProgramSegmenter {
                 Some(Step::argmax(tensor, resample, cpu))
             }
         };
-        for step in steps.iter().chain(&upsample) {
-            team.reserve(|scratch| step.reserve(&tensors, program.width as usize, scratch));
+        if let Some(step) = &upsample {
+            loaded.reserve(step, program, &mut team);
         }
         Self {
             name: manifest.name.clone(),
@@ -102,8 +98,7 @@ impl ProgramSegmenter {
                 height: program.height,
                 classes: manifest.classes.len(),
             },
-            steps,
-            tensors,
+            loaded,
             output: program.output,
             upsample,
             arena: AlignedBytes::new(program.arena_bytes as usize),
@@ -121,9 +116,9 @@ impl ProgramSegmenter {
     /// each step `begin` is called, after it what `begin` gave.
     fn run<End: FnOnce()>(&mut self, rgb: &[u8], mask: &mut Mask, mut begin: impl FnMut() -> End) {
         let arena = self.arena.get_mut();
-        for step in &self.steps {
+        for step in &self.loaded.steps {
             let end = begin();
-            step.run(rgb, &self.tensors, arena, &mut self.team, mask);
+            step.run(rgb, &self.loaded.tensors, arena, &mut self.team, mask);
             end();
         }
     }
@@ -132,7 +127,7 @@ impl ProgramSegmenter {
     fn upsample(&mut self, rgb: &[u8], labels: &mut Mask) {
         if let Some(step) = &self.upsample {
             let arena = self.arena.get_mut();
-            step.run(rgb, &self.tensors, arena, &mut self.team, labels);
+            step.run(rgb, &self.loaded.tensors, arena, &mut self.team, labels);
         }
     }
 }
@@ -158,7 +153,7 @@ impl Segmenter for ProgramSegmenter {
             });
         };
         self.run(rgb, &mut Mask::default(), || || {});
-        let place = self.tensors[tensor.0 as usize];
+        let place = self.loaded.tensors[tensor.0 as usize];
         logits.width = place.width as u32;
         logits.height = place.height as u32;
         logits.classes = place.channels;
@@ -166,9 +161,7 @@ impl Segmenter for ProgramSegmenter {
         let source = place.source(&self.arena.get()[place.start..place.end]);
         for y in 0..place.height {
             for x in 0..place.width {
-                let real = |&code: &u8| {
-                    (f32::from(code) - f32::from(place.quant.zero_point)) * place.quant.scale
-                };
+                let real = |&code: &u8| place.quant.real(code);
                 logits.values.extend(source.pixel(y, x).iter().map(real));
             }
         }
@@ -176,7 +169,7 @@ impl Segmenter for ProgramSegmenter {
     }
 
     fn kernels(&self) -> Vec<&'static str> {
-        self.steps.iter().map(|step| step.kernel).collect()
+        self.loaded.kernels().collect()
     }
 
     fn segment_timed(
@@ -209,7 +202,7 @@ impl Segmenter for ProgramSegmenter {
         };
         format!(
             "integer program, {} operations, arena {:.1} MB, {} kernels, {threads}, {width}x{height}",
-            self.steps.len(),
+            self.loaded.steps.len(),
             self.arena.len() as f64 / 1e6,
             self.cpu.best(),
         )

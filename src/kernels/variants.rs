@@ -20,8 +20,8 @@ pub struct Variant<K> {
     pub name: &'static str,
     /// The instructions it needs.
     pub tier: Tier,
-    /// The kernel.
-    pub kernel: K,
+    /// Given out only where the processor has the instructions: see [`allowed`].
+    kernel: K,
 }
 
 impl<K> Variant<K> {
@@ -197,13 +197,22 @@ pub static ARGMAX: &[Variant<Resampler>] = &[
     Variant::new("argmax-u8-scalar", Tier::Scalar, scalar::ARGMAX),
 ];
 
-/// The best variant that a processor allows.
+/// The variants that a processor allows, best first: name and kernel.
+pub fn allowed<K: Copy>(
+    table: &'static [Variant<K>],
+    cpu: Cpu,
+) -> impl Iterator<Item = (&'static str, K)> {
+    let allowed = table.iter().filter(move |variant| cpu.allows(variant.tier));
+    allowed.map(|variant| (variant.name, variant.kernel))
+}
+
+/// The best variant that a processor allows: its name and its kernel.
 ///
 /// # Panics
 /// If the table has no scalar variant; all of this module's have.
-pub fn best<K>(table: &'static [Variant<K>], cpu: Cpu) -> &'static Variant<K> {
-    let allowed = table.iter().find(|variant| cpu.allows(variant.tier));
-    allowed.expect("a table of kernels without a scalar one")
+pub fn best<K: Copy>(table: &'static [Variant<K>], cpu: Cpu) -> (&'static str, K) {
+    let best = allowed(table, cpu).next();
+    best.expect("a table of kernels without a scalar one")
 }
 
 /// A convolution packed for the best kernel that a processor allows, and its name.
@@ -211,8 +220,7 @@ pub fn best<K>(table: &'static [Variant<K>], cpu: Cpu) -> &'static Variant<K> {
 /// # Panics
 /// As [`best`].
 pub fn pack_conv(args: &ConvArgs<'_>, cpu: Cpu) -> (&'static str, Box<dyn Convolution>) {
-    let allowed = CONV.iter().filter(|variant| cpu.allows(variant.tier));
-    let mut packed = allowed.filter_map(|variant| Some((variant.name, (variant.kernel)(args)?)));
+    let mut packed = allowed(CONV, cpu).filter_map(|(name, pack)| Some((name, pack(args)?)));
     packed
         .next()
         .expect("a table of kernels without a scalar one")

@@ -10,4 +10,5 @@ pub mod depthwise;
 pub mod epilogue;
 pub mod isa;
 pub mod resample;
+pub mod rows;
 pub mod words;

@@ -4,11 +4,12 @@ use atrous::compile::{Ending, compile_to};
 use atrous::model::artifact::{Artifact, Golden};
 use atrous::model::{Graph, Manifest, sha256_hex};
 use prost::Message;
-use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
-use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto, TypeProto,
-    ValueInfoProto, type_proto,
-};
+use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
+
+#[path = "../onnx/mod.rs"]
+mod onnx;
+
+use onnx::{floats, tensor, value};
 
 /// Width, height and classes.
 const SIZE: [i64; 2] = [18, 14];
@@ -22,49 +23,9 @@ pub struct Seed {
     pub manifest: Manifest,
 }
 
-fn tensor(name: &str, data_type: i32, dims: &[i64], raw_data: Vec<u8>) -> TensorProto {
-    TensorProto {
-        name: name.into(),
-        dims: dims.to_vec(),
-        data_type,
-        raw_data,
-        ..TensorProto::default()
-    }
-}
-
-fn floats(name: &str, values: &[f32]) -> TensorProto {
-    let dims: &[i64] = match values.len() {
-        1 => &[],
-        n => &[n as i64],
-    };
-    let raw = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-    tensor(name, 1, dims, raw)
-}
-
 fn ints(name: &str, values: &[i64]) -> TensorProto {
     let raw = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-    tensor(name, 7, &[values.len() as i64], raw)
-}
-
-fn value(name: &str, sides: [i64; 4]) -> ValueInfoProto {
-    let dim = |side| Dimension {
-        value: Some(dimension::Value::DimValue(side)),
-        ..Dimension::default()
-    };
-    let tensor = type_proto::Tensor {
-        elem_type: 1,
-        shape: Some(TensorShapeProto {
-            dim: sides.into_iter().map(dim).collect(),
-        }),
-    };
-    ValueInfoProto {
-        name: name.into(),
-        r#type: Some(TypeProto {
-            value: Some(type_proto::Value::TensorType(tensor)),
-            ..TypeProto::default()
-        }),
-        ..ValueInfoProto::default()
-    }
+    tensor(name, &[values.len() as i64], 7, raw)
 }
 
 /// Builds the graph node by node; each result is quantized at once.
@@ -76,13 +37,7 @@ struct Builder {
 
 impl Builder {
     fn node(&mut self, op: &str, inputs: &[&str], output: &str) -> &mut NodeProto {
-        self.nodes.push(NodeProto {
-            name: format!("{op} {output}"),
-            op_type: op.into(),
-            input: inputs.iter().map(|&i| i.into()).collect(),
-            output: vec![output.into()],
-            ..NodeProto::default()
-        });
+        self.nodes.push(onnx::node(op, inputs, output));
         self.nodes.last_mut().expect("it was just pushed")
     }
 
@@ -110,7 +65,7 @@ impl Builder {
         let count = dims.iter().product::<i64>() as usize;
         let codes = (0..count).map(|i| (i * 37 % 251) as u8).collect();
         let (weights, real) = (format!("{output}_w"), format!("{output}_wf"));
-        self.stored.push(tensor(&weights, 3, &dims, codes));
+        self.stored.push(tensor(&weights, &dims, 3, codes));
         self.node("DequantizeLinear", &[&weights, "ws", "wz"], &real);
         self.quantized("Conv", &[input, &real], output, ints);
     }
@@ -157,9 +112,9 @@ pub fn seed() -> Seed {
     }
     b.stored.extend([
         floats("s", &[0.05]),
-        tensor("z", 2, &[], vec![100]),
+        tensor("z", &[], 2, vec![100]),
         floats("ws", &[0.01]),
-        tensor("wz", 3, &[], vec![0]),
+        tensor("wz", &[], 3, vec![0]),
         floats("low", &[0.0]),
         floats("high", &[6.0]),
         ints("fine", &[1, 4, fh, fw]),
@@ -171,8 +126,8 @@ pub fn seed() -> Seed {
             name: "seed".into(),
             node: b.nodes,
             initializer: b.stored,
-            input: vec![value("input", [1, 3, h, w])],
-            output: vec![value("logits", [1, CLASSES, h, w])],
+            input: vec![value("input", &[1, 3, h, w])],
+            output: vec![value("logits", &[1, CLASSES, h, w])],
             ..GraphProto::default()
         }),
         ..ModelProto::default()

@@ -210,7 +210,10 @@ fn read(bytes: &[u8], name: &str) -> Result<Imported> {
         }
         Answer::Float { facts, float } => Ok(Imported {
             facts,
-            outcome: Outcome::Float(float),
+            outcome: Outcome::Float {
+                float,
+                source: None,
+            },
         }),
         Answer::Refused { message, code } => Err(Refused { message, code }.into()),
     }

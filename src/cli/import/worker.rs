@@ -5,6 +5,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use atrous::engine::program::Options;
 use atrous::guard;
 use atrous::model::MAX_FILE_BYTES;
 use clap::Args;
@@ -12,7 +13,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getppid, getrlimit, setrlim
 use serde::{Deserialize, Serialize};
 
 use super::super::exit;
-use super::{Facts, Float, Imported, Outcome, Refused, Request, import, import_float};
+use super::{Facts, Float, Imported, Outcome, Refused, Request, import};
 use crate::cli::compile::{Labels, size_of};
 
 /// Arguments of the hidden command that this program starts itself with.
@@ -133,10 +134,10 @@ fn imported(args: &WorkerArgs) -> Result<(Answer, Vec<u8>)> {
             };
             Ok((answer, bytes))
         }
-        Outcome::Float(float) => {
-            if !request.program_only {
+        Outcome::Float { float, source } => {
+            if let Some(source) = source.filter(|_| !request.program_only) {
                 // Only to see that it can be done: the parent does it again.
-                import_float(&args.model)?;
+                source.segmenter(float.is_float, Options::default())?;
             }
             Ok((Answer::Float { facts, float }, Vec::new()))
         }

@@ -32,6 +32,18 @@ impl Place {
         }
     }
 
+    /// The whole tensor, to write.
+    pub(super) fn target(self, data: &mut [u8]) -> Target<'_> {
+        Target {
+            data,
+            range: 0..self.height * self.width,
+            height: self.height,
+            width: self.width,
+            channels: self.channels,
+            pixel_stride: self.pixel_stride,
+        }
+    }
+
     pub(super) fn source(self, data: &[u8]) -> Source<'_> {
         Source {
             data,
@@ -43,32 +55,33 @@ impl Place {
     }
 }
 
-/// The arena taken apart around the tensor that is written.
-pub(super) struct Around<'a> {
+/// The arena, but for the tensor that is written.
+pub(super) struct Rest<'a> {
     before: &'a [u8],
-    pub target: Target<'a>,
     after: &'a [u8],
     /// Arena offset of `after`.
     after_start: usize,
 }
 
-impl<'a> Around<'a> {
-    pub(super) fn new(arena: &'a mut [u8], output: Place) -> Self {
+impl<'a> Rest<'a> {
+    /// The tensor that is written, and all but that.
+    pub(super) fn around(arena: &'a mut [u8], output: Place) -> (Target<'a>, Self) {
         let (before, rest) = arena.split_at_mut(output.start);
         let (data, after) = rest.split_at_mut(output.end - output.start);
-        let target = Target {
-            data,
-            range: 0..output.height * output.width,
-            height: output.height,
-            width: output.width,
-            channels: output.channels,
-            pixel_stride: output.pixel_stride,
-        };
-        Self {
+        let rest = Self {
             before,
-            target,
             after,
             after_start: output.end,
+        };
+        (output.target(data), rest)
+    }
+
+    /// All of it, where what is written lies elsewhere.
+    pub(super) fn whole(arena: &'a [u8]) -> Self {
+        Self {
+            before: arena,
+            after: &[],
+            after_start: arena.len(),
         }
     }
 

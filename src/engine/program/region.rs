@@ -1,9 +1,8 @@
 //! Parts of a model, run one at a time: they share threads, working memory and arena.
 
 use super::Options;
-use super::place::{Around, Place};
+use super::loaded::Loaded;
 use super::share::Team;
-use super::step::Step;
 use crate::engine::workers::Workers;
 use crate::kernels::{AlignedBytes, Source, Target};
 use crate::mask::Mask;
@@ -12,14 +11,13 @@ use crate::program::{Quant, Region};
 /// Regions with their weights packed and one arena for all: running one allocates
 /// nothing. What the arena holds is lost when the next one runs.
 pub struct Regions {
-    regions: Vec<Loaded>,
+    regions: Vec<Part>,
     arena: AlignedBytes,
     team: Team,
 }
 
-struct Loaded {
-    tensors: Vec<Place>,
-    steps: Vec<Step>,
+struct Part {
+    loaded: Loaded,
     inputs: Vec<usize>,
     outputs: Vec<usize>,
 }
@@ -38,19 +36,9 @@ impl Regions {
         let arena_bytes = regions.iter().map(|region| region.body.arena_bytes);
         let arena = AlignedBytes::new(arena_bytes.max().unwrap_or(0) as usize);
         let load = |region: &&Region| {
-            let body = &region.body;
-            let tensors: Vec<Place> = body.tensors.iter().map(Place::of).collect();
-            let ops = body.ops.iter();
-            let steps: Vec<Step> = ops
-                .map(|op| Step::new(op, body, &tensors, options.cpu))
-                .collect();
-            for step in &steps {
-                team.reserve(|scratch| step.reserve(&tensors, body.width as usize, scratch));
-            }
             let index = |id: &crate::program::TensorId| id.0 as usize;
-            Loaded {
-                tensors,
-                steps,
+            Part {
+                loaded: Loaded::new(&region.body, options.cpu, &mut team),
                 inputs: region.inputs.iter().map(index).collect(),
                 outputs: region.outputs.iter().map(index).collect(),
             }
@@ -64,8 +52,8 @@ impl Regions {
 
     /// The name of each operation's kernel, region after region.
     pub fn kernels(&self) -> Vec<&'static str> {
-        let steps = self.regions.iter().flat_map(|region| &region.steps);
-        steps.map(|step| step.kernel).collect()
+        let regions = self.regions.iter();
+        regions.flat_map(|region| region.loaded.kernels()).collect()
     }
 
     /// Threads, the caller's included.
@@ -86,16 +74,16 @@ impl Regions {
         mut take: impl FnMut(usize, Source<'_>, Quant) -> Result<(), E>,
         mask: &mut Mask,
     ) -> Result<(), E> {
-        let Loaded {
-            tensors,
-            steps,
+        let Part {
+            loaded: Loaded { tensors, steps },
             inputs,
             outputs,
         } = &self.regions[region];
         let arena = self.arena.get_mut();
         for (port, &tensor) in inputs.iter().enumerate() {
             let place = tensors[tensor];
-            give(port, Around::new(arena, place).target, place.quant)?;
+            let target = place.target(&mut arena[place.start..place.end]);
+            give(port, target, place.quant)?;
         }
         for step in steps {
             step.run(&[], tensors, arena, &mut self.team, mask);

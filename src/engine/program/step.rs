@@ -1,6 +1,6 @@
 //! Operations with what is worked out once, when a program is loaded.
 
-use super::place::{Around, Place};
+use super::place::{Place, Rest};
 use super::share::Team;
 use crate::kernels::cpu::Cpu;
 use crate::kernels::scratch::Scratch;
@@ -13,62 +13,46 @@ use crate::program::{self, Conv, Op, Program, Quant, TensorId};
 pub(super) struct Step {
     /// Name of its kernel.
     pub kernel: &'static str,
+    /// Places of the tensors it reads; a convolution's residual is the second one.
+    inputs: Vec<usize>,
+    /// Place of the tensor it writes; none where it writes the mask.
+    output: Option<usize>,
     work: Work,
 }
 
+/// Numbers of an operation, and the kernel that does it.
 enum Work {
     Input {
-        output: usize,
         order: [u8; 3],
         tables: Vec<u8>,
         run: variants::Input,
     },
     Conv {
-        input: usize,
-        output: usize,
         packed: Box<dyn Convolution>,
-        residual: Option<(usize, AddArgs)>,
+        residual: Option<AddArgs>,
     },
     Add {
-        a: usize,
-        b: usize,
-        output: usize,
         args: AddArgs,
         run: variants::Add,
     },
     Mul {
-        a: usize,
-        b: usize,
-        output: usize,
         args: MulArgs,
         run: variants::Mul,
     },
     Map {
-        input: usize,
-        output: usize,
         table: Box<[u8; 256]>,
         run: variants::Map,
     },
     AveragePool {
-        input: usize,
-        output: usize,
         args: PoolArgs,
         run: variants::AveragePool,
     },
     MaxPool {
-        input: usize,
-        output: usize,
         window: Window,
         run: variants::MaxPool,
     },
-    Resize {
-        input: usize,
-        output: usize,
-        resample: Resample,
-        kernel: Resampler,
-    },
-    Argmax {
-        input: usize,
+    /// Another size, or the classes of one.
+    Resample {
         resample: Resample,
         kernel: Resampler,
     },
@@ -76,7 +60,6 @@ enum Work {
 
 impl Step {
     pub(super) fn new(op: &Op, program: &Program, tensors: &[Place], cpu: Cpu) -> Self {
-        let index = |id: TensorId| id.0 as usize;
         let quant = |id: TensorId| tensors[id.0 as usize].quant;
         let constants = &program.constants;
         match op {
@@ -85,14 +68,10 @@ impl Step {
                 order,
                 tables,
             } => {
-                let variant = best(variants::INPUT, cpu);
-                let work = Work::Input {
-                    output: index(*output),
-                    order: *order,
-                    tables: checked(constants.u8s(*tables)).to_vec(),
-                    run: variant.kernel,
-                };
-                Self::of(variant.name, work)
+                let (name, run) = best(variants::INPUT, cpu);
+                let tables = checked(constants.u8s(*tables)).to_vec();
+                let order = *order;
+                Self::of(name, &[], *output, Work::Input { order, tables, run })
             }
             Op::Conv(conv) => Self::conv(conv, program, tensors, cpu),
             Op::Add {
@@ -101,15 +80,9 @@ impl Step {
                 output,
                 clamp,
             } => {
-                let variant = best(variants::ADD, cpu);
-                let work = Work::Add {
-                    a: index(*a),
-                    b: index(*b),
-                    output: index(*output),
-                    args: add_args(quant(*a), quant(*b), quant(*output), *clamp),
-                    run: variant.kernel,
-                };
-                Self::of(variant.name, work)
+                let (name, run) = best(variants::ADD, cpu);
+                let args = add_args(quant(*a), quant(*b), quant(*output), *clamp);
+                Self::of(name, &[*a, *b], *output, Work::Add { args, run })
             }
             Op::Mul {
                 a,
@@ -117,38 +90,26 @@ impl Step {
                 output,
                 clamp,
             } => {
+                let (name, run) = best(variants::MUL, cpu);
                 let (qa, qb, q) = (quant(*a), quant(*b), quant(*output));
-                let variant = best(variants::MUL, cpu);
-                let work = Work::Mul {
-                    a: index(*a),
-                    b: index(*b),
-                    output: index(*output),
-                    args: MulArgs {
-                        a_zero_point: qa.zero_point,
-                        b_zero_point: qb.zero_point,
-                        scale: qa.scale * qb.scale / q.scale,
-                        output_zero_point: q.zero_point,
-                        clamp: *clamp,
-                    },
-                    run: variant.kernel,
+                let args = MulArgs {
+                    a_zero_point: qa.zero_point,
+                    b_zero_point: qb.zero_point,
+                    scale: qa.scale * qb.scale / q.scale,
+                    output_zero_point: q.zero_point,
+                    clamp: *clamp,
                 };
-                Self::of(variant.name, work)
+                Self::of(name, &[*a, *b], *output, Work::Mul { args, run })
             }
             Op::Map {
                 input,
                 output,
-                table,
+                table: codes,
             } => {
-                let mut codes = Box::new([0; 256]);
-                codes.copy_from_slice(checked(constants.u8s(*table)));
-                let variant = best(variants::MAP, cpu);
-                let work = Work::Map {
-                    input: index(*input),
-                    output: index(*output),
-                    table: codes,
-                    run: variant.kernel,
-                };
-                Self::of(variant.name, work)
+                let (name, run) = best(variants::MAP, cpu);
+                let mut table = Box::new([0; 256]);
+                table.copy_from_slice(checked(constants.u8s(*codes)));
+                Self::of(name, &[*input], *output, Work::Map { table, run })
             }
             Op::AveragePool {
                 input,
@@ -156,50 +117,36 @@ impl Step {
                 window,
                 count_outside,
             } => {
+                let (name, run) = best(variants::AVERAGE_POOL, cpu);
                 let (from, to) = (quant(*input), quant(*output));
-                let variant = best(variants::AVERAGE_POOL, cpu);
-                let work = Work::AveragePool {
-                    input: index(*input),
-                    output: index(*output),
-                    args: PoolArgs {
-                        window: window_of(window),
-                        count_outside: *count_outside,
-                        input_zero_point: from.zero_point,
-                        scale: from.scale / to.scale,
-                        output_zero_point: to.zero_point,
-                        clamp: [0, 255],
-                    },
-                    run: variant.kernel,
+                let args = PoolArgs {
+                    window: window_of(window),
+                    count_outside: *count_outside,
+                    input_zero_point: from.zero_point,
+                    scale: from.scale / to.scale,
+                    output_zero_point: to.zero_point,
+                    clamp: [0, 255],
                 };
-                Self::of(variant.name, work)
+                Self::of(name, &[*input], *output, Work::AveragePool { args, run })
             }
             Op::MaxPool {
                 input,
                 output,
                 window,
             } => {
-                let variant = best(variants::MAX_POOL, cpu);
-                let work = Work::MaxPool {
-                    input: index(*input),
-                    output: index(*output),
-                    window: window_of(window),
-                    run: variant.kernel,
-                };
-                Self::of(variant.name, work)
+                let (name, run) = best(variants::MAX_POOL, cpu);
+                let window = window_of(window);
+                Self::of(name, &[*input], *output, Work::MaxPool { window, run })
             }
             Op::Resize {
                 input,
                 output,
                 resample,
             } => {
-                let variant = best(variants::RESIZE, cpu);
-                let work = Work::Resize {
-                    input: index(*input),
-                    output: index(*output),
-                    resample: *resample,
-                    kernel: variant.kernel,
-                };
-                Self::of(variant.name, work)
+                let (name, kernel) = best(variants::RESIZE, cpu);
+                let resample = *resample;
+                let work = Work::Resample { resample, kernel };
+                Self::of(name, &[*input], *output, work)
             }
             Op::Argmax { input, resample } => Self::argmax(*input, *resample, cpu),
         }
@@ -207,17 +154,17 @@ impl Step {
 
     /// The class of every pixel of a mask.
     pub(super) fn argmax(input: TensorId, resample: Resample, cpu: Cpu) -> Self {
-        let variant = best(variants::ARGMAX, cpu);
-        let work = Work::Argmax {
-            input: input.0 as usize,
-            resample,
-            kernel: variant.kernel,
-        };
-        Self::of(variant.name, work)
+        let (name, kernel) = best(variants::ARGMAX, cpu);
+        Self {
+            kernel: name,
+            inputs: vec![input.0 as usize],
+            output: None,
+            work: Work::Resample { resample, kernel },
+        }
     }
 
     fn conv(conv: &Conv, program: &Program, tensors: &[Place], cpu: Cpu) -> Self {
-        let place = |id: TensorId| tensors[id.0 as usize];
+        let quant = |id: TensorId| tensors[id.0 as usize].quant;
         let constants = &program.constants;
         let bias = checked(constants.i32s(conv.bias));
         let multipliers = checked(constants.f32s(conv.multipliers));
@@ -228,50 +175,37 @@ impl Step {
             weight_zero_points: checked(constants.i8s(conv.weight_zero_points)),
             bias: &bias,
             multipliers: &multipliers,
-            input_zero_point: place(conv.input).quant.zero_point,
+            input_zero_point: quant(conv.input).zero_point,
             output_zero_point: conv.quant.zero_point,
             clamp: conv.clamp,
         };
-        let (kernel, packed) = pack_conv(&args, cpu);
+        let (name, packed) = pack_conv(&args, cpu);
+        let mut inputs = vec![conv.input];
+        inputs.extend(conv.residual.map(|residual| residual.tensor));
         let residual = conv.residual.map(|residual| {
-            let other = place(residual.tensor).quant;
-            let sum = place(conv.output).quant;
-            let args = add_args(conv.quant, other, sum, residual.clamp);
-            (residual.tensor.0 as usize, args)
+            let (other, sum) = (quant(residual.tensor), quant(conv.output));
+            add_args(conv.quant, other, sum, residual.clamp)
         });
-        let work = Work::Conv {
-            input: conv.input.0 as usize,
-            output: conv.output.0 as usize,
-            packed,
-            residual,
-        };
-        Self::of(kernel, work)
+        Self::of(name, &inputs, conv.output, Work::Conv { packed, residual })
     }
 
-    fn of(kernel: &'static str, work: Work) -> Self {
-        Self { kernel, work }
+    fn of(kernel: &'static str, inputs: &[TensorId], output: TensorId, work: Work) -> Self {
+        Self {
+            kernel,
+            inputs: inputs.iter().map(|id| id.0 as usize).collect(),
+            output: Some(output.0 as usize),
+            work,
+        }
     }
 
     /// Grows the memory to what the step needs.
     pub(super) fn reserve(&self, tensors: &[Place], mask_width: usize, scratch: &mut Scratch) {
         match &self.work {
             Work::Conv { packed, .. } => packed.reserve(scratch),
-            Work::Resize {
-                input,
-                output,
-                kernel,
-                ..
-            } => {
-                let Place {
-                    width, channels, ..
-                } = tensors[*input];
-                scratch.reserve((kernel.scratch)(width, channels, tensors[*output].width));
-            }
-            Work::Argmax { input, kernel, .. } => {
-                let Place {
-                    width, channels, ..
-                } = tensors[*input];
-                scratch.reserve((kernel.scratch)(width, channels, mask_width));
+            Work::Resample { kernel, .. } => {
+                let from = tensors[self.inputs[0]];
+                let out_width = self.output.map_or(mask_width, |place| tensors[place].width);
+                scratch.reserve((kernel.scratch)(from.width, from.channels, out_width));
             }
             _ => {}
         }
@@ -286,117 +220,65 @@ impl Step {
         team: &mut Team,
         mask: &mut Mask,
     ) {
+        let (target, rest) = match self.output {
+            Some(output) => Rest::around(arena, tensors[output]),
+            None => (labels(mask), Rest::whole(arena)),
+        };
+        let input = |n: usize| rest.source(tensors[self.inputs[n]]);
         match &self.work {
-            Work::Input {
-                output,
-                order,
-                tables,
-                run,
-            } => {
-                let around = Around::new(arena, tensors[*output]);
-                team.pixels(around.target, |target, _| run(rgb, *order, tables, target));
+            Work::Input { order, tables, run } => {
+                team.pixels(target, |target, _| run(rgb, *order, tables, target));
             }
-            Work::Conv {
-                input,
-                output,
-                packed,
-                residual,
-            } => {
-                let around = Around::new(arena, tensors[*output]);
-                let source = around.source(tensors[*input]);
-                let residual = residual.map(|(tensor, add)| Residual {
-                    source: around.source(tensors[tensor]),
+            Work::Conv { packed, residual } => {
+                let source = input(0);
+                let residual = residual.map(|add| Residual {
+                    source: input(1),
                     add,
                 });
-                team.pixels(around.target, |target, scratch| {
+                team.pixels(target, |target, scratch| {
                     packed.run(source, residual.as_ref(), target, scratch);
                 });
             }
-            Work::Add {
-                a,
-                b,
-                output,
-                args,
-                run,
-            } => {
-                let around = Around::new(arena, tensors[*output]);
-                let (a, b) = (around.source(tensors[*a]), around.source(tensors[*b]));
-                team.pixels(around.target, |target, _| run(a, b, args, target));
+            Work::Add { args, run } => {
+                let (a, b) = (input(0), input(1));
+                team.pixels(target, |target, _| run(a, b, args, target));
             }
-            Work::Mul {
-                a,
-                b,
-                output,
-                args,
-                run,
-            } => {
-                let around = Around::new(arena, tensors[*output]);
-                let (a, b) = (around.source(tensors[*a]), around.source(tensors[*b]));
-                team.pixels(around.target, |target, _| run(a, b, args, target));
+            Work::Mul { args, run } => {
+                let (a, b) = (input(0), input(1));
+                team.pixels(target, |target, _| run(a, b, args, target));
             }
-            Work::Map {
-                input,
-                output,
-                table,
-                run,
-            } => {
-                let around = Around::new(arena, tensors[*output]);
-                let source = around.source(tensors[*input]);
-                team.pixels(around.target, |target, _| run(source, table, target));
+            Work::Map { table, run } => {
+                let source = input(0);
+                team.pixels(target, |target, _| run(source, table, target));
             }
-            Work::AveragePool {
-                input,
-                output,
-                args,
-                run,
-            } => {
-                let around = Around::new(arena, tensors[*output]);
-                let source = around.source(tensors[*input]);
-                team.rows(around.target, |target, _| run(source, args, target));
+            Work::AveragePool { args, run } => {
+                let source = input(0);
+                team.rows(target, |target, _| run(source, args, target));
             }
-            Work::MaxPool {
-                input,
-                output,
-                window,
-                run,
-            } => {
-                let around = Around::new(arena, tensors[*output]);
-                let source = around.source(tensors[*input]);
-                team.rows(around.target, |target, _| run(source, window, target));
+            Work::MaxPool { window, run } => {
+                let source = input(0);
+                team.rows(target, |target, _| run(source, window, target));
             }
-            Work::Resize {
-                input,
-                output,
-                resample,
-                kernel,
-            } => {
-                let around = Around::new(arena, tensors[*output]);
-                let source = around.source(tensors[*input]);
-                team.rows(around.target, |target, scratch| {
-                    (kernel.run)(source, *resample, target, scratch);
-                });
-            }
-            Work::Argmax {
-                input,
-                resample,
-                kernel,
-            } => {
-                let place = tensors[*input];
-                let source = place.source(&arena[place.start..place.end]);
-                let (width, height) = (mask.width as usize, mask.height as usize);
-                let labels = Target {
-                    data: &mut mask.labels,
-                    range: 0..width * height,
-                    height,
-                    width,
-                    channels: 1,
-                    pixel_stride: 1,
-                };
-                team.rows(labels, |target, scratch| {
+            Work::Resample { resample, kernel } => {
+                let source = input(0);
+                team.rows(target, |target, scratch| {
                     (kernel.run)(source, *resample, target, scratch);
                 });
             }
         }
+    }
+}
+
+/// A mask's labels as a picture of one channel.
+fn labels(mask: &mut Mask) -> Target<'_> {
+    let (width, height) = (mask.width as usize, mask.height as usize);
+    Target {
+        data: &mut mask.labels,
+        range: 0..width * height,
+        height,
+        width,
+        channels: 1,
+        pixel_stride: 1,
     }
 }
 

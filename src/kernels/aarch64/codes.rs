@@ -144,10 +144,20 @@ pub(super) unsafe fn store8(codes: uint8x8_t, sum: Option<Sum>, channels: usize,
     }
 }
 
-/// Adds the other summand to sixteen codes, and stores the first `channels`.
+/// Requantizes the sums of sixteen channels, adds the other summand, and stores the first
+/// `channels` codes.
 #[inline(always)]
-pub(super) unsafe fn store16(codes: uint8x16_t, sum: Option<Sum>, channels: usize, out: *mut u8) {
+pub(super) unsafe fn store(
+    sums: [int32x4_t; 4],
+    multipliers: *const f32,
+    epilogue: &Epilogue,
+    sum: Option<Sum>,
+    channels: usize,
+    out: *mut u8,
+) {
     unsafe {
+        let multipliers = std::array::from_fn(|n| vld1q_f32(multipliers.add(4 * n)));
+        let codes = Finish::new(epilogue).sixteen(sums, multipliers);
         if channels >= 16 && sum.is_none() {
             vst1q_u8(out, codes);
             return;

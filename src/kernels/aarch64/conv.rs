@@ -8,11 +8,11 @@
 use std::marker::PhantomData;
 
 use super::codes::{read8, read16, signed, store8};
-use crate::kernels::gather::Gather;
 use crate::kernels::scratch::Scratch;
 use crate::kernels::variants::Convolution;
-use crate::kernels::vector::epilogue::{self, Epilogue, Sum};
+use crate::kernels::vector::epilogue::{self, Epilogue, Sum, checked_sum};
 use crate::kernels::vector::isa::Isa;
+use crate::kernels::vector::rows::Rows;
 use crate::kernels::{AlignedBytes, ConvArgs, Residual, Source, Target};
 use std::arch::aarch64::vst1q_s8;
 
@@ -20,9 +20,6 @@ use std::arch::aarch64::vst1q_s8;
 pub(super) const STEP: usize = 16;
 /// Bytes of codes that are multiplied with all weights before the next ones.
 const CHUNK_BYTES: usize = 24 * 1024;
-
-/// Fewest output channels of a group, where there are several groups.
-const LEAST_GROUP: usize = 8;
 
 /// Instructions that multiply and add.
 ///
@@ -64,13 +61,7 @@ pub(super) struct Product<'a> {
 
 /// A convolution packed for a set of instructions.
 pub(super) struct Conv<I> {
-    gather: Gather,
-    groups: usize,
-    outputs: usize,
-    /// Whether the rows are the picture itself, where the target has its size.
-    pointwise: bool,
-    /// Codes of a row.
-    depth: usize,
+    rows: Rows,
     blocks: Vec<Block>,
     weights: AlignedBytes,
     numbers: AlignedBytes,
@@ -92,19 +83,11 @@ impl<I: Gemm> Conv<I> {
     pub(super) fn pack(args: &ConvArgs<'_>) -> Option<Box<dyn Convolution>> {
         let weights = epilogue::weights(args)?;
         let biases = epilogue::biases(args, &weights, I::CODE_OFFSET)?;
-        let window = args.window;
-        let outputs = args.bias.len();
-        let group_outputs = outputs / args.groups;
-        // Groups of a few channels fill no tile: the scalar kernel is faster.
-        if args.groups > 1 && group_outputs < LEAST_GROUP {
-            return None;
-        }
-        let depth = weights.len() / outputs;
+        let rows = Rows::new(args, STEP)?;
+        let (depth, group_outputs) = (rows.depth, rows.group_outputs());
         if !weights.chunks_exact(depth).all(I::is_exact) {
             return None;
         }
-        let inputs = depth / (window.kernel[0] * window.kernel[1]);
-        let plain = window.kernel == [1, 1] && window.stride == [1, 1] && window.pad == [0, 0];
         let mut blocks = Vec::new();
         for group in 0..args.groups {
             for o in (0..group_outputs).step_by(I::OUTPUTS) {
@@ -140,16 +123,7 @@ impl<I: Gemm> Conv<I> {
             }
         }
         Some(Box::new(Self {
-            gather: Gather {
-                window,
-                inputs,
-                zero: args.input_zero_point,
-                row_stride: depth.next_multiple_of(STEP),
-            },
-            groups: args.groups,
-            outputs,
-            pointwise: plain && args.groups == 1,
-            depth,
+            rows,
             blocks,
             weights: packed,
             numbers,
@@ -158,9 +132,9 @@ impl<I: Gemm> Conv<I> {
         }))
     }
 
-    /// Bytes of a pixel's codes as they are laid out.
+    /// Bytes of a pixel's codes, as gathered and as laid out.
     fn row_bytes(&self) -> usize {
-        self.depth.next_multiple_of(STEP)
+        self.rows.gather.row_stride
     }
 
     /// Pixels whose rows are multiplied with all weights before the next ones.
@@ -177,7 +151,7 @@ impl<I: Gemm> Conv<I> {
 
 impl<I: Gemm> Convolution for Conv<I> {
     fn reserve(&self, scratch: &mut Scratch) {
-        let (gathered, laid_out) = self.scratch(self.pointwise);
+        let (gathered, laid_out) = self.scratch(self.rows.pointwise);
         scratch.reserve(gathered + laid_out);
     }
 
@@ -192,27 +166,14 @@ impl<I: Gemm> Convolution for Conv<I> {
         if count == 0 {
             return;
         }
-        let end = target.range.end;
-        assert_eq!(source.channels, self.groups * self.gather.inputs);
-        assert_eq!(target.channels, self.outputs);
-        assert!(target.data.len() >= (count - 1) * target.pixel_stride + target.channels);
-        assert!(end <= target.height * target.width);
-        let direct =
-            self.pointwise && (source.height, source.width) == (target.height, target.width);
-        if direct {
-            assert!(source.data.len() >= (end - 1) * source.pixel_stride + source.channels);
-        }
-        let sum = residual.map(|residual| {
-            let other = &residual.source;
-            assert_eq!(other.channels, self.outputs);
-            assert!(other.data.len() >= (end - 1) * other.pixel_stride + other.channels);
-            Sum::new(residual, target.range.start)
-        });
+        let rows = &self.rows;
+        let sum = checked_sum(&source, rows.inputs(), residual, &target, rows.outputs);
+        let direct = rows.lie_in(&source, &target);
 
         let (gathered, laid_out) = self.scratch(direct);
         let (gathered, laid_out) = scratch.bytes(gathered + laid_out).split_at_mut(gathered);
         let out = target.data.as_mut_ptr();
-        let weight_bytes = I::weight_bytes(self.depth);
+        let weight_bytes = I::weight_bytes(rows.depth);
         let chunk = self.chunk();
         let mut group = None;
         for done in (0..count).step_by(chunk) {
@@ -222,22 +183,22 @@ impl<I: Gemm> Convolution for Conv<I> {
             for (index, block) in self.blocks.iter().enumerate() {
                 if group != Some((done, block.group)) {
                     group = Some((done, block.group));
-                    let (rows, stride) = if direct {
+                    let (first_row, stride) = if direct {
                         (source.from_pixel(first).as_ptr(), source.pixel_stride)
                     } else {
-                        let channel = block.group * self.gather.inputs;
+                        let channel = block.group * rows.gather.inputs;
                         let range = first..first + pixels;
-                        self.gather
+                        rows.gather
                             .run(source, channel, target.width, range, gathered);
-                        (gathered.as_ptr(), self.gather.row_stride)
+                        (gathered.as_ptr(), self.row_bytes())
                     };
                     // SAFETY: there are `pixels` rows of `depth` codes, and `laid_out`
                     // has room for all of a chunk.
                     unsafe {
                         lay_out(
-                            rows,
+                            first_row,
                             stride,
-                            self.depth,
+                            rows.depth,
                             (pixels, tiles),
                             laid_out.as_mut_ptr(),
                         );
@@ -247,7 +208,7 @@ impl<I: Gemm> Convolution for Conv<I> {
                 let out = unsafe { out.add(done * target.pixel_stride + block.first) };
                 let mut product = Product {
                     codes: laid_out.as_ptr().cast(),
-                    depth: self.depth,
+                    depth: rows.depth,
                     weights: self.weights.get()[index * weight_bytes..].as_ptr().cast(),
                     numbers: self.numbers.get()[index * 2 * I::OUTPUTS * 4..].as_ptr(),
                     channels: block.channels,
@@ -274,7 +235,7 @@ impl<I: Gemm> Convolution for Conv<I> {
                     let out = out.add(done * target.pixel_stride);
                     add(
                         sum.at(done, 0),
-                        self.outputs,
+                        rows.outputs,
                         pixels,
                         out,
                         target.pixel_stride,

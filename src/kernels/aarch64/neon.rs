@@ -7,7 +7,7 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::codes::{Finish, read16, signed, store16};
+use super::codes::{Finish, read16, signed, store};
 use super::conv::{Conv, Gemm, Product, STEP};
 use crate::kernels::ConvArgs;
 use crate::kernels::variants::Convolution;
@@ -228,20 +228,15 @@ impl Isa for Neon {
     }
 
     #[inline(always)]
-    unsafe fn store<const N: usize>(
-        sums: [int32x4_t; N],
+    unsafe fn store(
+        sums: [int32x4_t; VECTORS],
         multipliers: *const f32,
         epilogue: &Epilogue,
         sum: Option<Sum>,
         channels: usize,
         out: *mut u8,
     ) {
-        unsafe {
-            let sums = std::array::from_fn(|n| sums[n % N]);
-            let multipliers = std::array::from_fn(|n| vld1q_f32(multipliers.add(4 * n)));
-            let codes = Finish::new(epilogue).sixteen(sums, multipliers);
-            store16(codes, sum, channels, out);
-        }
+        unsafe { store(sums, multipliers, epilogue, sum, channels, out) }
     }
 
     #[inline(always)]

@@ -6,7 +6,7 @@
 
 use std::marker::PhantomData;
 
-use super::epilogue::{self, Epilogue, Sum};
+use super::epilogue::{self, Epilogue, Sum, checked_sum};
 use super::isa::{Isa, VECTORS};
 use crate::kernels::scratch::Scratch;
 use crate::kernels::taps::{COLUMNS, ROWS};
@@ -188,17 +188,8 @@ impl<I: Isa> Convolution for Depthwise<I> {
             return;
         }
         let end = target.range.end;
-        assert_eq!(source.channels, self.channels);
-        assert_eq!(target.channels, self.channels);
-        assert!(source.data.len() >= (source.pixels() - 1) * source.pixel_stride + self.channels);
-        assert!(target.data.len() >= (count - 1) * target.pixel_stride + self.channels);
-        assert!(end <= target.height * target.width);
-        let sum = residual.map(|residual| {
-            let other = &residual.source;
-            assert_eq!(other.channels, self.channels);
-            assert!(other.data.len() >= (end - 1) * other.pixel_stride + other.channels);
-            Sum::new(residual, target.range.start)
-        });
+        let channels = self.channels;
+        let sum = checked_sum(&source, channels, residual, &target, channels);
 
         let zeros = scratch.bytes(self.channels);
         zeros.fill(self.zero);
@@ -304,27 +295,6 @@ unsafe fn windows<I: Isa, const PLAIN: bool>(segment: &Segment<'_>) {
 }
 
 impl Segment<'_> {
-    /// Pointers to a column of three rows of the picture, or to zeros.
-    ///
-    /// # Safety
-    /// The rows are good for the picture's width.
-    #[inline(always)]
-    unsafe fn column(&self, part: usize, x: isize) -> [*const u8; 3] {
-        // A column left of the picture is a large number.
-        if x as usize >= self.width {
-            return [self.zeros; 3];
-        }
-        let at = x as usize * self.stride;
-        let first = part * HEIGHT;
-        // SAFETY: a row outside the picture is one pixel of zeros, which every column
-        // reads; the others have `width` pixels. There are `HEIGHT` rows a part.
-        let row = |row: usize| unsafe {
-            let inside = *self.inside.get_unchecked(first + row);
-            self.rows.get_unchecked(first + row).add(at & inside)
-        };
-        [row(0), row(1), row(2)]
-    }
-
     /// The input column of the first tap of output pixel `start + index`.
     #[inline(always)]
     fn first_column(&self, index: usize) -> isize {
@@ -343,22 +313,6 @@ unsafe fn biases<I: Isa>(segment: &Segment<'_>) -> [I::Vector; VECTORS] {
     }
 }
 
-/// Reads a column of three rows.
-#[inline(always)]
-unsafe fn read<I: Isa, const PLAIN: bool>(
-    segment: &Segment<'_>,
-    part: usize,
-    x: isize,
-) -> I::Column {
-    let channels = if PLAIN {
-        lanes::<I>()
-    } else {
-        segment.channels
-    };
-    // SAFETY: the rows are good for so many channels.
-    unsafe { I::column(segment.column(part, x), channels) }
-}
-
 /// Stores the codes of output pixel `start + index`.
 #[inline(always)]
 unsafe fn store<I: Isa, const PLAIN: bool>(
@@ -375,7 +329,7 @@ unsafe fn store<I: Isa, const PLAIN: bool>(
             (segment.sum.map(|sum| sum.at(index, 0)), segment.channels)
         };
         let out = segment.out.add(index * segment.out_stride);
-        I::store::<VECTORS>(sums, multipliers, &segment.epilogue, sum, channels, out);
+        I::store(sums, multipliers, &segment.epilogue, sum, channels, out);
     }
 }
 
@@ -396,7 +350,7 @@ unsafe fn weights<I: Isa>(segment: &Segment<'_>) -> [I::Weights; 3] {
 /// Columns of a row of windows, one after the other.
 struct Columns<'a, 's, const PLAIN: bool> {
     segment: &'a Segment<'s>,
-    /// The column's first three rows, and what leads to the next column: 0 in zeros.
+    /// The column's three rows, and what leads to the next column: 0 in zeros.
     rows: [*const u8; HEIGHT],
     steps: [usize; HEIGHT],
     x: isize,
@@ -404,12 +358,14 @@ struct Columns<'a, 's, const PLAIN: bool> {
 }
 
 impl<'a, 's, const PLAIN: bool> Columns<'a, 's, PLAIN> {
-    /// The columns from `x` on, `step` apart.
+    /// The columns of the window's rows from `first` on, from `x` on and `step` apart.
     #[inline(always)]
-    fn new(segment: &'a Segment<'s>, x: isize, step: usize) -> Self {
+    fn new(segment: &'a Segment<'s>, first: usize, x: isize, step: usize) -> Self {
         let offset = x.wrapping_mul(segment.stride as isize);
-        let row = |n: usize| segment.rows[n].wrapping_offset(offset & segment.inside[n] as isize);
-        let step_of = |n: usize| (step * segment.stride) & segment.inside[n];
+        let inside = &segment.inside[first..][..HEIGHT];
+        let rows = &segment.rows[first..][..HEIGHT];
+        let row = |n: usize| rows[n].wrapping_offset(offset & inside[n] as isize);
+        let step_of = |n: usize| (step * segment.stride) & inside[n];
         Self {
             segment,
             rows: [row(0), row(1), row(2)],
@@ -490,7 +446,7 @@ unsafe fn sliding<I: Isa, const PLAIN: bool>(segment: &Segment<'_>, dilation: us
         let biases = biases::<I>(segment);
         for phase in 0..dilation.min(segment.len) {
             let first = segment.first_column(phase);
-            let mut columns = Columns::<PLAIN>::new(segment, first, dilation);
+            let mut columns = Columns::<PLAIN>::new(segment, 0, first, dilation);
             let inside = columns.inside_after(2);
             let count = (segment.len - phase).div_ceil(dilation);
             let (mut a, mut b) = (columns.next::<I>(), columns.next::<I>());
@@ -528,7 +484,7 @@ unsafe fn striding<I: Isa, const PLAIN: bool>(segment: &Segment<'_>) {
     unsafe {
         let [u, v, w] = weights::<I>(segment);
         let biases = biases::<I>(segment);
-        let mut columns = Columns::<PLAIN>::new(segment, segment.first_column(0), 1);
+        let mut columns = Columns::<PLAIN>::new(segment, 0, segment.first_column(0), 1);
         let inside = columns.inside_after(1);
         let mut a = columns.next::<I>();
         let mut index = 0;
@@ -564,10 +520,11 @@ unsafe fn each<I: Isa, const PLAIN: bool>(segment: &Segment<'_>) {
             let first = segment.first_column(index);
             let mut weights = segment.numbers.add(2 * VECTORS * I::LANES * 4);
             let mut sums = biases;
-            for part in 0..segment.rows.len() / HEIGHT {
-                for kx in 0..segment.window.kernel[COLUMNS] {
-                    let x = first + (kx * segment.window.dilation[COLUMNS]) as isize;
-                    let column = read::<I, PLAIN>(segment, part, x);
+            for row in (0..segment.rows.len()).step_by(HEIGHT) {
+                let step = segment.window.dilation[COLUMNS];
+                let mut columns = Columns::<PLAIN>::new(segment, row, first, step);
+                for _ in 0..segment.window.kernel[COLUMNS] {
+                    let column = columns.next::<I>();
                     sums = I::add_columns(sums, [&column], [&I::load_weights(weights)]);
                     weights = weights.add(I::COLUMN_BYTES);
                 }

@@ -1,8 +1,9 @@
 //! What a convolution needs beyond its weights, and whether these kernels can give it.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
-use crate::kernels::{AddArgs, ConvArgs, Residual};
+use crate::kernels::{AddArgs, ConvArgs, Residual, Source, Target};
 
 /// Effective weights as bytes: `w - zero point`; `None` where one does not fit.
 pub fn weights<'a>(args: &ConvArgs<'a>) -> Option<Cow<'a, [i8]>> {
@@ -45,6 +46,41 @@ pub fn biases(args: &ConvArgs<'_>, weights: &[i8], offset: i32) -> Option<Vec<i3
         .collect()
 }
 
+/// Checks, once a run, what the loops rely on: numbers of channels, and that source,
+/// summand and target are as long as their sizes say. The target has pixels to write.
+/// Returns the summand.
+///
+/// # Panics
+/// Where a caller broke its promise.
+pub fn checked_sum(
+    source: &Source<'_>,
+    inputs: usize,
+    residual: Option<&Residual<'_>>,
+    target: &Target<'_>,
+    outputs: usize,
+) -> Option<Sum> {
+    let reaches = |data: &[u8], pixels: usize, stride: usize, channels: usize| {
+        assert!(data.len() >= (pixels - 1) * stride + channels);
+    };
+    let Range { start, end } = target.range;
+    assert_eq!(source.channels, inputs);
+    reaches(source.data, source.pixels(), source.pixel_stride, inputs);
+    assert_eq!(target.channels, outputs);
+    assert!(end <= target.height * target.width);
+    reaches(
+        target.data,
+        target.range.len(),
+        target.pixel_stride,
+        outputs,
+    );
+    residual.map(|residual| {
+        let other = &residual.source;
+        assert_eq!(other.channels, outputs);
+        reaches(other.data, end, other.pixel_stride, outputs);
+        Sum::new(residual, start)
+    })
+}
+
 /// The way from accumulators to codes, but for the multipliers.
 #[derive(Debug, Clone, Copy)]
 pub struct Epilogue {
@@ -82,7 +118,7 @@ pub struct Sum {
 
 impl Sum {
     /// `first` is the first pixel of the target.
-    pub fn new(residual: &Residual<'_>, first: usize) -> Self {
+    fn new(residual: &Residual<'_>, first: usize) -> Self {
         let AddArgs {
             a_zero_point,
             b_zero_point,

@@ -44,9 +44,9 @@ pub trait Isa: 'static {
     unsafe fn load(from: *const u8) -> Self::Vector;
 
     /// Requantizes the sums of `channels` channels of one pixel and stores their codes.
-    /// `multipliers` are in the order of the lanes; `N` is 1 to 4.
-    unsafe fn store<const N: usize>(
-        sums: [Self::Vector; N],
+    /// `multipliers` are in the order of the lanes.
+    unsafe fn store(
+        sums: [Self::Vector; VECTORS],
         multipliers: *const f32,
         epilogue: &Epilogue,
         sum: Option<Sum>,

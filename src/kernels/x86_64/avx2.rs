@@ -5,8 +5,8 @@
 
 use std::arch::x86_64::*;
 
-use super::channel;
 use super::conv::{self, Conv, Gemm, Tile};
+use super::dot::{Dot, add_columns, channel, load_vectors};
 use crate::kernels::ConvArgs;
 use crate::kernels::variants::Convolution;
 use crate::kernels::vector::depthwise::{self, Depthwise, Segment};
@@ -27,7 +27,7 @@ struct Avx2;
 
 /// Sums to rounded 32-bit values.
 #[inline(always)]
-unsafe fn rounded(sums: __m256i, multipliers: *const f32) -> __m256i {
+pub(super) unsafe fn rounded(sums: __m256i, multipliers: *const f32) -> __m256i {
     unsafe {
         let values = _mm256_mul_ps(_mm256_cvtepi32_ps(sums), _mm256_loadu_ps(multipliers));
         _mm256_cvtps_epi32(values)
@@ -117,7 +117,7 @@ unsafe fn finish16(
     }
 }
 
-/// The stores of [`Isa::store`], which every set with vectors of 256 bits shares.
+/// The stores of [`Gemm::store_tile`], which every set with vectors of 256 bits shares.
 #[inline(always)]
 pub(super) unsafe fn store<const N: usize>(
     sums: [__m256i; N],
@@ -220,15 +220,15 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn store<const N: usize>(
-        sums: [__m256i; N],
+    unsafe fn store(
+        sums: [__m256i; VECTORS],
         multipliers: *const f32,
         epilogue: &Epilogue,
         sum: Option<Sum>,
         channels: usize,
         out: *mut u8,
     ) {
-        unsafe { store::<N>(sums, multipliers, epilogue, sum, channels, out) }
+        unsafe { store::<VECTORS>(sums, multipliers, epilogue, sum, channels, out) }
     }
 
     #[inline(always)]
@@ -253,35 +253,34 @@ impl Isa for Avx2 {
 
     #[inline(always)]
     unsafe fn load_weights(from: *const u8) -> [__m256i; 8] {
-        std::array::from_fn(|n| unsafe { Self::load(from.add(32 * n)) })
+        unsafe { load_vectors::<Self, 8>(from) }
     }
 
     #[inline(always)]
     unsafe fn add_columns<const N: usize>(
-        mut sums: [__m256i; VECTORS],
+        sums: [__m256i; VECTORS],
         columns: [&[__m256i; 8]; N],
         weights: [&[__m256i; 8]; N],
     ) -> [__m256i; VECTORS] {
-        unsafe {
-            for (column, weights) in columns.into_iter().zip(weights) {
-                for n in 0..VECTORS {
-                    sums[n] = Self::dot(sums[n], column[n], weights[n]);
-                    sums[n] = Self::dot(sums[n], column[VECTORS + n], weights[VECTORS + n]);
-                }
-            }
-        }
-        sums
+        unsafe { add_columns::<Self, 8, N>(sums, columns, weights) }
     }
 
     fn column_weights(weight: impl Fn(usize, usize) -> i8) -> Vec<u8> {
-        let lanes = (0..4).flat_map(|vector| (0..8).map(move |lane| (vector, lane)));
-        let channels = lanes.map(|(vector, lane)| channel(4, 8, vector, lane));
+        let lanes = (0..VECTORS).flat_map(|vector| (0..8).map(move |lane| (vector, lane)));
+        let channels = lanes.map(|(vector, lane)| channel(VECTORS, 8, vector, lane));
         let first = channels.clone().map(|c| [weight(0, c), weight(1, c)]);
         let pairs = first.chain(channels.map(|c| [weight(2, c), 0]));
         pairs
             .flatten()
             .flat_map(|weight| i16::from(weight).to_le_bytes())
             .collect()
+    }
+}
+
+impl Dot for Avx2 {
+    #[inline(always)]
+    unsafe fn dot(sum: __m256i, codes: __m256i, weights: __m256i) -> __m256i {
+        unsafe { _mm256_add_epi32(sum, _mm256_madd_epi16(codes, weights)) }
     }
 }
 
@@ -300,7 +299,14 @@ impl Gemm for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn dot(sum: __m256i, codes: __m256i, weights: __m256i) -> __m256i {
-        unsafe { _mm256_add_epi32(sum, _mm256_madd_epi16(codes, weights)) }
+    unsafe fn store_tile<const N: usize>(
+        sums: [__m256i; N],
+        multipliers: *const f32,
+        epilogue: &Epilogue,
+        sum: Option<Sum>,
+        channels: usize,
+        out: *mut u8,
+    ) {
+        unsafe { store::<N>(sums, multipliers, epilogue, sum, channels, out) }
     }
 }

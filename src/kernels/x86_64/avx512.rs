@@ -3,8 +3,8 @@
 use std::arch::x86_64::*;
 
 use super::avx2;
-use super::channel;
 use super::conv::{self, Conv, Gemm, Tile};
+use super::dot::{Dot, add_columns, channel, load_vectors, quads};
 use crate::kernels::ConvArgs;
 use crate::kernels::variants::Convolution;
 use crate::kernels::vector::depthwise::{self, Depthwise, Segment};
@@ -35,6 +35,18 @@ unsafe fn rounded(sums: __m512i, multipliers: *const f32) -> __m512i {
     unsafe {
         let values = _mm512_mul_ps(_mm512_cvtepi32_ps(sums), _mm512_loadu_ps(multipliers));
         _mm512_cvtps_epi32(values)
+    }
+}
+
+/// Two vectors of sums to 16-bit numbers that narrow to codes with saturation.
+#[inline(always)]
+unsafe fn pair(sums: [__m512i; 2], multipliers: *const f32, epilogue: &Epilogue) -> __m512i {
+    unsafe {
+        let q = |n: usize| rounded(sums[n], multipliers.add(16 * n));
+        _mm512_adds_epi16(
+            _mm512_packs_epi32(q(0), q(1)),
+            _mm512_set1_epi16(epilogue.zero_point),
+        )
     }
 }
 
@@ -189,8 +201,8 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn store<const N: usize>(
-        sums: [__m512i; N],
+    unsafe fn store(
+        sums: [__m512i; VECTORS],
         multipliers: *const f32,
         epilogue: &Epilogue,
         sum: Option<Sum>,
@@ -198,33 +210,9 @@ impl Isa for Avx512 {
         out: *mut u8,
     ) {
         unsafe {
-            let q = |n: usize| rounded(sums[n], multipliers.add(n * 16));
-            let zero = _mm512_set1_epi16(epilogue.zero_point);
-            let pair = |n| _mm512_adds_epi16(_mm512_packs_epi32(q(n), q(n + 1)), zero);
-            // Below 0 these conversions would give 255.
-            let bytes =
-                |words| _mm512_cvtusepi16_epi8(_mm512_max_epi16(words, _mm512_setzero_si512()));
-            let single = |n| {
-                let words =
-                    _mm256_adds_epi16(_mm512_cvtsepi32_epi16(q(n)), _mm512_castsi512_si256(zero));
-                _mm256_cvtusepi16_epi8(_mm256_max_epi16(words, _mm256_setzero_si256()))
-            };
-            match N {
-                1 => finish16(single(0), epilogue, sum, channels, out),
-                2 => finish32(bytes(pair(0)), epilogue, sum, channels, out),
-                3 => {
-                    finish32(bytes(pair(0)), epilogue, sum, 32, out);
-                    let sum = sum.map(|sum| sum.at(0, 32));
-                    finish16(single(2), epilogue, sum, channels - 32, out.add(32));
-                }
-                _ => finish64(
-                    _mm512_packus_epi16(pair(0), pair(2)),
-                    epilogue,
-                    sum,
-                    channels,
-                    out,
-                ),
-            }
+            let pair = |n: usize| pair([sums[n], sums[n + 1]], multipliers.add(16 * n), epilogue);
+            let codes = _mm512_packus_epi16(pair(0), pair(2));
+            finish64(codes, epilogue, sum, channels, out);
         }
     }
 
@@ -254,27 +242,27 @@ impl Isa for Avx512 {
 
     #[inline(always)]
     unsafe fn load_weights(from: *const u8) -> [__m512i; 4] {
-        std::array::from_fn(|n| unsafe { Self::load(from.add(64 * n)) })
+        unsafe { load_vectors::<Self, 4>(from) }
     }
 
     #[inline(always)]
     unsafe fn add_columns<const N: usize>(
-        mut sums: [__m512i; VECTORS],
+        sums: [__m512i; VECTORS],
         columns: [&[__m512i; 4]; N],
         weights: [&[__m512i; 4]; N],
     ) -> [__m512i; VECTORS] {
-        unsafe {
-            for (column, weights) in columns.into_iter().zip(weights) {
-                for n in 0..VECTORS {
-                    sums[n] = Self::dot(sums[n], column[n], weights[n]);
-                }
-            }
-        }
-        sums
+        unsafe { add_columns::<Self, 4, N>(sums, columns, weights) }
     }
 
     fn column_weights(weight: impl Fn(usize, usize) -> i8) -> Vec<u8> {
-        quads::<16>(weight)
+        quads::<Self>(weight)
+    }
+}
+
+impl Dot for Avx512 {
+    #[inline(always)]
+    unsafe fn dot(sum: __m512i, codes: __m512i, weights: __m512i) -> __m512i {
+        unsafe { _mm512_dpbusd_epi32(sum, codes, weights) }
     }
 }
 
@@ -293,8 +281,39 @@ impl Gemm for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn dot(sum: __m512i, codes: __m512i, weights: __m512i) -> __m512i {
-        unsafe { _mm512_dpbusd_epi32(sum, codes, weights) }
+    unsafe fn store_tile<const N: usize>(
+        sums: [__m512i; N],
+        multipliers: *const f32,
+        epilogue: &Epilogue,
+        sum: Option<Sum>,
+        channels: usize,
+        out: *mut u8,
+    ) {
+        unsafe {
+            // Below 0 these conversions would give 255.
+            let two = || {
+                let words = pair([sums[0], sums[1]], multipliers, epilogue);
+                _mm512_cvtusepi16_epi8(_mm512_max_epi16(words, _mm512_setzero_si512()))
+            };
+            let one = |n: usize| {
+                let words = _mm512_cvtsepi32_epi16(rounded(sums[n], multipliers.add(16 * n)));
+                let words = _mm256_adds_epi16(words, _mm256_set1_epi16(epilogue.zero_point));
+                _mm256_cvtusepi16_epi8(_mm256_max_epi16(words, _mm256_setzero_si256()))
+            };
+            match N {
+                1 => finish16(one(0), epilogue, sum, channels, out),
+                2 => finish32(two(), epilogue, sum, channels, out),
+                3 => {
+                    finish32(two(), epilogue, sum, 32, out);
+                    let sum = sum.map(|sum| sum.at(0, 32));
+                    finish16(one(2), epilogue, sum, channels - 32, out.add(32));
+                }
+                _ => {
+                    let sums = [sums[0], sums[1], sums[2], sums[3]];
+                    Self::store(sums, multipliers, epilogue, sum, channels, out);
+                }
+            }
+        }
     }
 }
 
@@ -326,8 +345,8 @@ impl Isa for Avx512Half {
     }
 
     #[inline(always)]
-    unsafe fn store<const N: usize>(
-        sums: [__m256i; N],
+    unsafe fn store(
+        sums: [__m256i; VECTORS],
         multipliers: *const f32,
         epilogue: &Epilogue,
         sum: Option<Sum>,
@@ -335,19 +354,11 @@ impl Isa for Avx512Half {
         out: *mut u8,
     ) {
         unsafe {
-            if N == 4 {
-                let q = |n: usize| {
-                    let multipliers = _mm256_loadu_ps(multipliers.add(n * 8));
-                    let values = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[n]), multipliers);
-                    _mm256_cvtps_epi32(values)
-                };
-                let zero = _mm256_set1_epi16(epilogue.zero_point);
-                let pair = |n| _mm256_adds_epi16(_mm256_packs_epi32(q(n), q(n + 1)), zero);
-                let codes = _mm256_packus_epi16(pair(0), pair(2));
-                finish32(codes, epilogue, sum, channels, out);
-            } else {
-                avx2::store::<N>(sums, multipliers, epilogue, sum, channels, out);
-            }
+            let q = |n: usize| avx2::rounded(sums[n], multipliers.add(8 * n));
+            let zero = _mm256_set1_epi16(epilogue.zero_point);
+            let pair = |n| _mm256_adds_epi16(_mm256_packs_epi32(q(n), q(n + 1)), zero);
+            let codes = _mm256_packus_epi16(pair(0), pair(2));
+            finish32(codes, epilogue, sum, channels, out);
         }
     }
 
@@ -368,54 +379,26 @@ impl Isa for Avx512Half {
 
     #[inline(always)]
     unsafe fn load_weights(from: *const u8) -> [__m256i; 4] {
-        std::array::from_fn(|n| unsafe { Self::load(from.add(32 * n)) })
+        unsafe { load_vectors::<Self, 4>(from) }
     }
 
     #[inline(always)]
     unsafe fn add_columns<const N: usize>(
-        mut sums: [__m256i; VECTORS],
+        sums: [__m256i; VECTORS],
         columns: [&[__m256i; 4]; N],
         weights: [&[__m256i; 4]; N],
     ) -> [__m256i; VECTORS] {
-        unsafe {
-            for (column, weights) in columns.into_iter().zip(weights) {
-                for n in 0..VECTORS {
-                    sums[n] = Self::dot(sums[n], column[n], weights[n]);
-                }
-            }
-        }
-        sums
+        unsafe { add_columns::<Self, 4, N>(sums, columns, weights) }
     }
 
     fn column_weights(weight: impl Fn(usize, usize) -> i8) -> Vec<u8> {
-        quads::<8>(weight)
+        quads::<Self>(weight)
     }
 }
 
-impl Gemm for Avx512Half {
-    const PIXELS: [usize; 4] = [6, 6, 0, 0];
-    const DEPTH: usize = 4;
-
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    unsafe fn tiles(tile: &Tile<'_>, pixels: usize) {
-        unsafe { conv::tiles::<Self>(tile, pixels) }
-    }
-
-    #[inline(always)]
-    unsafe fn broadcast(from: *const u8) -> __m256i {
-        unsafe { _mm256_set1_epi32(from.cast::<i32>().read_unaligned()) }
-    }
-
+impl Dot for Avx512Half {
     #[inline(always)]
     unsafe fn dot(sum: __m256i, codes: __m256i, weights: __m256i) -> __m256i {
         unsafe { _mm256_dpbusd_epi32(sum, codes, weights) }
     }
-}
-
-/// For each of four vectors of `LANES` channels the three rows' weights and a 0.
-pub(super) fn quads<const LANES: usize>(weight: impl Fn(usize, usize) -> i8) -> Vec<u8> {
-    let lanes = (0..4).flat_map(|vector| (0..LANES).map(move |lane| (vector, lane)));
-    let channels = lanes.map(|(vector, lane)| channel(4, LANES, vector, lane));
-    let quads = channels.map(|c| [weight(0, c), weight(1, c), weight(2, c), 0]);
-    quads.flatten().map(|weight| weight as u8).collect()
 }

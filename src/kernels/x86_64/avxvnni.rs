@@ -3,9 +3,8 @@
 use std::arch::x86_64::*;
 
 use super::avx2;
-use super::avx512::quads;
-use super::channel;
 use super::conv::{self, Conv, Gemm, Tile};
+use super::dot::{Dot, add_columns, channel, load_vectors, quads};
 use crate::kernels::ConvArgs;
 use crate::kernels::variants::Convolution;
 use crate::kernels::vector::depthwise::{self, Depthwise, Segment};
@@ -48,15 +47,15 @@ impl Isa for AvxVnni {
     }
 
     #[inline(always)]
-    unsafe fn store<const N: usize>(
-        sums: [__m256i; N],
+    unsafe fn store(
+        sums: [__m256i; VECTORS],
         multipliers: *const f32,
         epilogue: &Epilogue,
         sum: Option<Sum>,
         channels: usize,
         out: *mut u8,
     ) {
-        unsafe { avx2::store::<N>(sums, multipliers, epilogue, sum, channels, out) }
+        unsafe { avx2::store::<VECTORS>(sums, multipliers, epilogue, sum, channels, out) }
     }
 
     #[inline(always)]
@@ -66,27 +65,27 @@ impl Isa for AvxVnni {
 
     #[inline(always)]
     unsafe fn load_weights(from: *const u8) -> [__m256i; 4] {
-        std::array::from_fn(|n| unsafe { Self::load(from.add(32 * n)) })
+        unsafe { load_vectors::<Self, 4>(from) }
     }
 
     #[inline(always)]
     unsafe fn add_columns<const N: usize>(
-        mut sums: [__m256i; VECTORS],
+        sums: [__m256i; VECTORS],
         columns: [&[__m256i; 4]; N],
         weights: [&[__m256i; 4]; N],
     ) -> [__m256i; VECTORS] {
-        unsafe {
-            for (column, weights) in columns.into_iter().zip(weights) {
-                for n in 0..VECTORS {
-                    sums[n] = Self::dot(sums[n], column[n], weights[n]);
-                }
-            }
-        }
-        sums
+        unsafe { add_columns::<Self, 4, N>(sums, columns, weights) }
     }
 
     fn column_weights(weight: impl Fn(usize, usize) -> i8) -> Vec<u8> {
-        quads::<8>(weight)
+        quads::<Self>(weight)
+    }
+}
+
+impl Dot for AvxVnni {
+    #[inline(always)]
+    unsafe fn dot(sum: __m256i, codes: __m256i, weights: __m256i) -> __m256i {
+        unsafe { _mm256_dpbusd_avx_epi32(sum, codes, weights) }
     }
 }
 
@@ -105,7 +104,14 @@ impl Gemm for AvxVnni {
     }
 
     #[inline(always)]
-    unsafe fn dot(sum: __m256i, codes: __m256i, weights: __m256i) -> __m256i {
-        unsafe { _mm256_dpbusd_avx_epi32(sum, codes, weights) }
+    unsafe fn store_tile<const N: usize>(
+        sums: [__m256i; N],
+        multipliers: *const f32,
+        epilogue: &Epilogue,
+        sum: Option<Sum>,
+        channels: usize,
+        out: *mut u8,
+    ) {
+        unsafe { avx2::store::<N>(sums, multipliers, epilogue, sum, channels, out) }
     }
 }

@@ -7,11 +7,11 @@
 
 use std::marker::PhantomData;
 
-use crate::kernels::gather::Gather;
+use super::dot::Dot;
 use crate::kernels::scratch::Scratch;
 use crate::kernels::variants::Convolution;
-use crate::kernels::vector::epilogue::{self, Epilogue, Sum};
-use crate::kernels::vector::isa::Isa;
+use crate::kernels::vector::epilogue::{self, Epilogue, Sum, checked_sum};
+use crate::kernels::vector::rows::Rows;
 use crate::kernels::{AlignedBytes, ConvArgs, Residual, Source, Target};
 
 /// Bytes of codes that are multiplied with all weights before the next ones: they
@@ -20,18 +20,15 @@ const CHUNK_BYTES: usize = 16 * 1024;
 /// Most bytes of a tile's weights that pass through the first cache at once.
 const WEIGHT_BYTES: usize = 32 * 1024;
 
-/// Fewest output channels of a group, where there are several groups.
-const LEAST_GROUP: usize = 8;
-
-/// Instructions that multiply and add.
+/// Instructions for tiles of pixels by output channels.
 ///
 /// # Safety
-/// As [`Isa`].
-pub(super) trait Gemm: Isa {
+/// As [`Isa`](crate::kernels::vector::isa::Isa).
+pub(super) trait Gemm: Dot {
     /// Most pixels of a tile whose pixels have 1, 2, 3 or 4 vectors; 0 where tiles of
     /// so many are not made.
     const PIXELS: [usize; 4];
-    /// Products that one lane sums in [`dot`](Self::dot): of 4 bytes, or 2 16-bit
+    /// Products that one lane sums in [`dot`](Dot::dot): of 4 bytes, or 2 16-bit
     /// numbers.
     const DEPTH: usize;
 
@@ -39,18 +36,20 @@ pub(super) trait Gemm: Isa {
     unsafe fn tiles(tile: &Tile<'_>, pixels: usize);
     /// The same four bytes in every lane.
     unsafe fn broadcast(from: *const u8) -> Self::Vector;
-    /// In every lane `sum + Σ code * weight` over the `DEPTH` codes and weights of the
-    /// lane.
-    unsafe fn dot(sum: Self::Vector, codes: Self::Vector, weights: Self::Vector) -> Self::Vector;
+    /// As [`store`](crate::kernels::vector::isa::Isa::store), for 1 to 4 vectors.
+    unsafe fn store_tile<const N: usize>(
+        sums: [Self::Vector; N],
+        multipliers: *const f32,
+        epilogue: &Epilogue,
+        sum: Option<Sum>,
+        channels: usize,
+        out: *mut u8,
+    );
 }
 
 /// A convolution packed for a set of instructions.
 pub(super) struct Conv<I> {
-    gather: Gather,
-    groups: usize,
-    outputs: usize,
-    /// Whether the rows are the picture itself, where the target has its size.
-    pointwise: bool,
+    rows: Rows,
     /// Codes of a row, `I::DEPTH` at a time.
     steps: usize,
     blocks: Vec<Block>,
@@ -102,17 +101,12 @@ impl<I: Gemm> Conv<I> {
     pub(super) fn pack(args: &ConvArgs<'_>) -> Option<Box<dyn Convolution>> {
         let weights = epilogue::weights(args)?;
         let biases = epilogue::biases(args, &weights, I::CODE_OFFSET)?;
-        let window = args.window;
-        let outputs = args.bias.len();
-        let group_outputs = outputs / args.groups;
-        // Groups of a few channels fill no vector: the scalar kernel is faster.
-        if args.groups > 1 && group_outputs < LEAST_GROUP {
-            return None;
-        }
-        let depth = weights.len() / outputs;
-        let inputs = depth / (window.kernel[0] * window.kernel[1]);
+        // Codes are read four bytes at a time, or widened first.
+        let mut rows = Rows::new(args, 4)?;
+        let depth = rows.depth;
+        rows.pointwise &= depth.is_multiple_of(4) && I::DEPTH == 4;
+        let group_outputs = rows.group_outputs();
         let steps = depth.div_ceil(I::DEPTH);
-        let plain = window.kernel == [1, 1] && window.stride == [1, 1] && window.pad == [0, 0];
 
         // A deep product gets narrower and taller tiles, or its weights leave the cache.
         let most = (1..=4).filter(|&n| I::PIXELS[n - 1] > 0);
@@ -120,15 +114,7 @@ impl<I: Gemm> Conv<I> {
             .filter(|&n| n == 1 || n * I::LANES * 4 * steps <= WEIGHT_BYTES)
             .max()?;
         let mut conv = Self {
-            gather: Gather {
-                window,
-                inputs,
-                zero: args.input_zero_point,
-                row_stride: (steps * I::DEPTH).next_multiple_of(4),
-            },
-            groups: args.groups,
-            outputs,
-            pointwise: plain && args.groups == 1 && depth.is_multiple_of(4) && I::DEPTH == 4,
+            rows,
             steps,
             blocks: Vec::new(),
             weights: AlignedBytes::default(),
@@ -188,7 +174,7 @@ impl<I: Gemm> Conv<I> {
         if direct {
             return (0, 0);
         }
-        let gathered = self.chunk() * self.gather.row_stride;
+        let gathered = self.chunk() * self.rows.gather.row_stride;
         let widened = if I::DEPTH == 2 { 2 * gathered } else { 0 };
         (gathered.next_multiple_of(64), widened)
     }
@@ -196,7 +182,7 @@ impl<I: Gemm> Conv<I> {
 
 impl<I: Gemm> Convolution for Conv<I> {
     fn reserve(&self, scratch: &mut Scratch) {
-        let (gathered, widened) = self.scratch(self.pointwise);
+        let (gathered, widened) = self.scratch(self.rows.pointwise);
         scratch.bytes(gathered + widened);
     }
 
@@ -211,25 +197,9 @@ impl<I: Gemm> Convolution for Conv<I> {
         if count == 0 {
             return;
         }
-        assert_eq!(source.channels, self.groups * self.gather.inputs);
-        assert_eq!(target.channels, self.outputs);
-        assert!(target.data.len() >= (count - 1) * target.pixel_stride + target.channels);
-        assert!(target.range.end <= target.height * target.width);
-        let direct =
-            self.pointwise && (source.height, source.width) == (target.height, target.width);
-        if direct {
-            assert!(
-                source.data.len() >= (target.range.end - 1) * source.pixel_stride + source.channels
-            );
-        }
-        let sum = residual.map(|residual| {
-            let other = &residual.source;
-            assert_eq!(other.channels, self.outputs);
-            assert!(
-                other.data.len() >= (target.range.end - 1) * other.pixel_stride + other.channels
-            );
-            Sum::new(residual, target.range.start)
-        });
+        let rows = &self.rows;
+        let sum = checked_sum(&source, rows.inputs(), residual, &target, rows.outputs);
+        let direct = rows.lie_in(&source, &target);
 
         let (gathered, widened) = self.scratch(direct);
         let (gathered, widened) = scratch.bytes(gathered + widened).split_at_mut(gathered);
@@ -245,18 +215,18 @@ impl<I: Gemm> Convolution for Conv<I> {
                 } else {
                     if group != Some((done, block.group)) {
                         group = Some((done, block.group));
-                        let channel = block.group * self.gather.inputs;
+                        let channel = block.group * rows.gather.inputs;
                         let range = first..first + pixels;
-                        self.gather
+                        rows.gather
                             .run(source, channel, target.width, range, gathered);
                         if I::DEPTH == 2 {
-                            widen(&gathered[..pixels * self.gather.row_stride], widened);
+                            widen(&gathered[..pixels * self.rows.gather.row_stride], widened);
                         }
                     }
                     if I::DEPTH == 2 {
-                        (widened.as_ptr(), 2 * self.gather.row_stride)
+                        (widened.as_ptr(), 2 * self.rows.gather.row_stride)
                     } else {
-                        (gathered.as_ptr(), self.gather.row_stride)
+                        (gathered.as_ptr(), self.rows.gather.row_stride)
                     }
                 };
                 let tile = Tile {
@@ -382,7 +352,7 @@ unsafe fn product<I: Gemm, const M: usize, const N: usize>(tile: &Tile<'_>, at: 
         for (m, sums) in sums.into_iter().enumerate() {
             let sum = tile.sum.map(|sum| sum.at(at + m, 0));
             let out = tile.out.add((at + m) * tile.out_stride);
-            I::store::<N>(sums, multipliers, &tile.epilogue, sum, tile.channels, out);
+            I::store_tile::<N>(sums, multipliers, &tile.epilogue, sum, tile.channels, out);
         }
     }
 }
