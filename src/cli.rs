@@ -19,6 +19,7 @@ mod model;
 mod ops;
 mod output;
 mod places;
+mod quantize;
 mod run;
 mod signals;
 
@@ -79,6 +80,8 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Compile a quantized model to an artifact that starts at once.
     Compile(compile::CompileArgs),
+    /// Quantize a float model with pictures, to an artifact and an ONNX file.
+    Quantize(quantize::QuantizeArgs),
     /// Show what a model is: inputs, outputs, classes, operators, hash, licence.
     Inspect(inspect::InspectArgs),
     /// List cameras, GPIO chips, displays and what the CPU can do.
@@ -168,6 +171,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args, &cli.global),
         Command::Bench(args) => bench::run(args, &cli.global, start),
         Command::Compile(args) => compile::run(args, &cli.global),
+        Command::Quantize(args) => quantize::run(args, &cli.global),
         Command::Inspect(args) => inspect::run(args, &cli.global),
         Command::Devices(args) => devices::run(args, &cli.global),
         Command::Doctor(args) => doctor::run(args, &cli.global),

@@ -32,7 +32,7 @@ use crate::program::{Program, ProgramError, Resample};
 
 mod argmax;
 mod concat;
-mod constant;
+pub(crate) mod constant;
 mod emit;
 mod fuse;
 mod import;
@@ -245,7 +245,7 @@ pub fn compile_to(
 }
 
 /// Whether any node of the graph makes or reads codes.
-fn is_quantized(graph: &GraphProto) -> bool {
+pub(crate) fn is_quantized(graph: &GraphProto) -> bool {
     graph.node.iter().any(|node| {
         let op = node.op_type.as_str();
         op.starts_with("QLinear") || matches!(op, "QGemm" | "QuantizeLinear" | "DequantizeLinear")

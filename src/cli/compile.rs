@@ -17,7 +17,7 @@ use super::import::{ImportLimits, Outcome, Refused, Request};
 use super::{Global, output};
 
 /// Seed of the picture that every artifact carries its mask of.
-const GOLDEN_SEED: u64 = 1;
+pub const GOLDEN_SEED: u64 = 1;
 
 /// Arguments of `atrous compile`.
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@ use atrous::config::ConfigError;
 use atrous::model::ModelError;
 use atrous::model::artifact::ArtifactError;
 use atrous::pipeline::PipelineError;
+use atrous::quantize::QuantizeError;
 use atrous::sink::SinkError;
 use atrous::source::SourceError;
 
@@ -72,6 +73,12 @@ pub fn code(error: &anyhow::Error) -> u8 {
 fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(ArtifactError::Write { .. }) = cause.downcast_ref() {
         return Some(FAULT);
+    }
+    if let Some(error) = cause.downcast_ref::<QuantizeError>() {
+        return Some(match error {
+            QuantizeError::NoPictures { .. } => USAGE,
+            _ => MODEL,
+        });
     }
     if cause.is::<ModelError>() || cause.is::<CompileError>() || cause.is::<ArtifactError>() {
         return Some(MODEL);

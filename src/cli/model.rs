@@ -138,7 +138,7 @@ pub fn open(
 }
 
 /// The file that another process has imported, if it is still the same.
-fn reopened(name: &str, facts: &Facts) -> Result<Source> {
+pub fn reopened(name: &str, facts: &Facts) -> Result<Source> {
     let source = Source::open(name)?;
     if source
         .model

@@ -47,7 +47,14 @@ impl TractSegmenter {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn from_graph(model: &Model, graph: &Graph) -> Result<Self, ModelError> {
-        let (manifest, origin) = (&model.manifest, &model.origin);
+        Self::of_graph(&model.manifest, &model.origin, graph)
+    }
+
+    /// As [`new`](Self::new), for a graph of any origin, which is for messages.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn of_graph(manifest: &Manifest, origin: &str, graph: &Graph) -> Result<Self, ModelError> {
         Self::adapted(manifest, origin, graph.proto(), &tract_onnx::onnx(), |_| {
             Ok(())
         })
@@ -94,20 +101,57 @@ impl TractSegmenter {
         })
     }
 
-    fn run(&mut self, rgb: &[u8]) -> Result<TValue, EngineError> {
+    fn run(&mut self, rgb: &[u8]) -> Result<TVec<TValue>, EngineError> {
         self.shape.check(rgb)?;
         let run = || {
             let input = self.scale.tensor(rgb).map_err(|e| flat(&e))?;
             let outputs = self.plan.run(tvec!(input.into())).map_err(|e| flat(&e))?;
-            outputs
-                .into_iter()
-                .next()
-                .ok_or_else(|| "it gave no output".to_owned())
+            match outputs.is_empty() {
+                true => Err("it gave no output".to_owned()),
+                false => Ok(outputs),
+            }
         };
-        contained(run).map_err(|reason| EngineError::Run {
+        contained(run).map_err(|reason| self.fault(reason))
+    }
+
+    /// Number of values that all of the graph's outputs hold together.
+    pub fn output_values(&self) -> u64 {
+        let model = self.plan.model();
+        let facts = (0..model.outputs.len()).filter_map(|output| model.output_fact(output).ok());
+        let shapes = facts.filter_map(|fact| fact.shape.as_concrete());
+        shapes
+            .map(|s| s.iter().map(|&side| side as u64).product::<u64>())
+            .sum()
+    }
+
+    /// Gives `see` the place, the shape and the values of each of the graph's outputs that
+    /// hold real numbers.
+    ///
+    /// # Errors
+    /// [`EngineError`], and `see` was not called for all of them.
+    pub fn outputs(
+        &mut self,
+        rgb: &[u8],
+        mut see: impl FnMut(usize, &[usize], &[f32]),
+    ) -> Result<(), EngineError> {
+        let outputs = self.run(rgb)?;
+        let mut see = |(place, value): (usize, &TValue)| -> TractResult<()> {
+            if value.datum_type() == f32::datum_type() {
+                see(place, value.shape(), value.try_as_plain_ram()?.as_slice()?);
+            }
+            Ok(())
+        };
+        let mut values = outputs.iter().enumerate();
+        values
+            .try_for_each(&mut see)
+            .map_err(|error| self.fault(flat(&error)))
+    }
+
+    fn fault(&self, reason: String) -> EngineError {
+        EngineError::Run {
             model: self.name.clone(),
             reason,
-        })
+        }
     }
 }
 
@@ -117,7 +161,7 @@ impl Segmenter for TractSegmenter {
     }
 
     fn segment(&mut self, rgb: &[u8], labels: &mut Mask) -> Result<(), EngineError> {
-        let value = self.run(rgb)?;
+        let value = &self.run(rgb)?[0];
         let fail = |reason| EngineError::Run {
             model: self.name.clone(),
             reason,
@@ -126,13 +170,13 @@ impl Segmenter for TractSegmenter {
         match self.output.kind {
             OutputKind::Logits => {
                 self.output
-                    .read_logits(&value, &mut self.logits)
+                    .read_logits(value, &mut self.logits)
                     .map_err(fail)?;
                 self.upsample.run(&self.logits, labels);
                 Ok(())
             }
             OutputKind::Labels => {
-                read_labels(&value, self.shape.classes, &mut labels.labels).map_err(fail)
+                read_labels(value, self.shape.classes, &mut labels.labels).map_err(fail)
             }
         }
     }
@@ -143,12 +187,9 @@ impl Segmenter for TractSegmenter {
                 model: self.name.clone(),
             });
         }
-        let value = self.run(rgb)?;
-        let fail = |reason| EngineError::Run {
-            model: self.name.clone(),
-            reason,
-        };
-        self.output.read_logits(&value, logits).map_err(fail)
+        let outputs = self.run(rgb)?;
+        let read = self.output.read_logits(&outputs[0], logits);
+        read.map_err(|reason| self.fault(reason))
     }
 
     fn describe(&self) -> String {

@@ -5,13 +5,14 @@
 //! anything beside the file given.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read};
+use std::path::Path;
 use std::sync::Arc;
 
 use thiserror::Error;
 
 use super::{Manifest, ModelError, sha256_hex};
+use crate::output_file;
 use crate::program::{Constants, Op, Output, Program, ProgramError};
 use container::{Contents, Fault, Metadata};
 pub use golden::Golden;
@@ -152,7 +153,7 @@ impl Artifact {
         if Self::parse(&bytes, &name)? != *self {
             return Err(fail("it would not be read back as it is".into()));
         }
-        replace(path, &bytes).map_err(|error| fail(error.to_string()))
+        output_file::replace(path, &bytes).map_err(|error| fail(error.to_string()))
     }
 
     /// The file's bytes, for [`parse`](Self::parse). `path` is for messages.
@@ -334,30 +335,6 @@ fn read_reason(error: &io::Error) -> String {
         io::ErrorKind::PermissionDenied => "no permission to read it".into(),
         _ => error.to_string(),
     }
-}
-
-/// Writes a whole file or, on failure, none. An old file of that name stays as it
-/// is for those who have it mapped.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = temporary_name(path);
-    let write = || {
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        // A board may lose power at any time: the name must not come before the bytes.
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    };
-    write().inspect_err(|_| {
-        // The first failure is the one to report; there may be nothing to remove.
-        let _ = fs::remove_file(&temporary);
-    })
-}
-
-/// Beside the file, so that the rename stays on one file system; hidden, and
-/// with the process id, so that two runs do not write into each other's.
-fn temporary_name(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.{}.part", std::process::id()))
 }
 
 #[cfg(test)]

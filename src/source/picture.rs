@@ -105,6 +105,16 @@ impl PictureSource {
         Ok(Self::over(pattern.to_owned(), files))
     }
 
+    /// The same pictures but for at most `count` of them, evenly spread over their order.
+    pub fn thinned(mut self, count: usize) -> Self {
+        let all = self.files.len();
+        if count < all {
+            let kept = (0..count).map(|i| std::mem::take(&mut self.files[i * all / count]));
+            self.files = kept.collect();
+        }
+        self
+    }
+
     fn over(uri: String, files: Vec<PathBuf>) -> Self {
         Self {
             uri,

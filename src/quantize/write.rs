@@ -1,0 +1,221 @@
+//! The quantized graph: QuantizeLinear and DequantizeLinear around the operators of the
+//! float one, weights and biases as codes. It is what ONNX Runtime calls QDQ.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use tract_onnx::pb::{AttributeProto, ModelProto, NodeProto, TensorProto};
+
+use super::conv::{Kernel, rounded};
+use super::net::{Net, encode, vector};
+use super::place::{Places, takes_codes};
+use super::range::Codes;
+use crate::compile::constant::{Constant, Data};
+
+/// The number of an integer attribute in onnx.proto.
+const INT: i32 = 2;
+
+/// What stands for the graph's tensors.
+#[derive(Debug, Clone, Default)]
+pub struct Scales {
+    /// Of each group of points.
+    pub groups: Vec<Codes>,
+    /// Of the weights of each output of a convolution, by its node.
+    pub weights: BTreeMap<usize, Vec<f32>>,
+}
+
+/// Writes the graph. The second result is the name of each point's tensor after its codes.
+pub fn write(net: &Net, places: &Places, scales: &Scales) -> (ModelProto, Vec<String>) {
+    let mut writer = Writer {
+        net,
+        scales,
+        nodes: Vec::new(),
+        stored: Vec::new(),
+        renamed: HashMap::new(),
+    };
+    let wiring = net.wiring();
+    // What was the result of a node becomes the result of the codes behind it.
+    let mut real = HashMap::new();
+    let mut names = Vec::with_capacity(places.points.len());
+    for point in &places.points {
+        let tensor = point.tensor.as_str();
+        let name = if wiring.is_output(tensor) {
+            real.insert(tensor, net.unused(&format!("{tensor}_real")));
+            tensor.to_owned()
+        } else {
+            net.unused(&format!("{tensor}_dequantized"))
+        };
+        names.push(name);
+    }
+    for (group, codes) in scales.groups.iter().enumerate() {
+        writer.store_codes(group, *codes);
+    }
+    for (point, name) in places.points.iter().zip(&names) {
+        if point.node.is_none() {
+            writer.codes(&point.tensor, &point.tensor, name, point.group);
+        }
+    }
+    for (index, node) in net.nodes.iter().enumerate() {
+        let mut node = node.clone();
+        if takes_codes(&node) {
+            for input in &mut node.input {
+                if let Some(name) = writer.renamed.get(input.as_str()) {
+                    input.clone_from(name);
+                }
+            }
+        }
+        if let Some(scales) = scales.weights.get(&index) {
+            writer.weights(&mut node, scales, places, index);
+        }
+        for output in &mut node.output {
+            if let Some(name) = real.get(output.as_str()) {
+                output.clone_from(name);
+            }
+        }
+        writer.nodes.push(node);
+        let made = places.points.iter().zip(&names);
+        for (point, name) in made.filter(|(point, _)| point.node == Some(index)) {
+            let from = real.get(point.tensor.as_str()).unwrap_or(&point.tensor);
+            writer.codes(from, &point.tensor, name, point.group);
+        }
+    }
+    (writer.finish(), names)
+}
+
+fn scalar(data: Data) -> Constant {
+    Constant {
+        shape: vec![],
+        data,
+    }
+}
+
+struct Writer<'a> {
+    net: &'a Net,
+    scales: &'a Scales,
+    nodes: Vec<NodeProto>,
+    stored: Vec<TensorProto>,
+    /// What readers of codes read instead of a tensor.
+    renamed: HashMap<String, String>,
+}
+
+impl Writer<'_> {
+    /// The names of a group's scale and zero point.
+    fn names(&self, group: usize) -> [String; 2] {
+        ["scale", "zero_point"].map(|what| self.net.unused(&format!("codes_{group}_{what}")))
+    }
+
+    fn store_codes(&mut self, group: usize, codes: Codes) {
+        let [scale, zero] = self.names(group);
+        let data = [
+            (scale, Data::F32(vec![codes.scale])),
+            (zero, Data::U8(vec![codes.zero_point])),
+        ];
+        let stored = data.map(|(name, data)| encode(&name, &scalar(data)));
+        self.stored.extend(stored);
+    }
+
+    /// Rounds `from` to codes, and makes `to` of them, which stands for `tensor`.
+    fn codes(&mut self, from: &str, tensor: &str, to: &str, group: usize) {
+        let [scale, zero] = self.names(group);
+        let codes = self.net.unused(&format!("{tensor}_quantized"));
+        self.node("QuantizeLinear", &[from, &scale, &zero], &codes, None);
+        self.node("DequantizeLinear", &[&codes, &scale, &zero], to, None);
+        self.renamed.insert(tensor.to_owned(), to.to_owned());
+    }
+
+    fn node(&mut self, op: &str, inputs: &[&str], output: &str, axis: Option<i64>) {
+        let axis = axis.map(|axis| AttributeProto {
+            name: "axis".into(),
+            i: axis,
+            r#type: INT,
+            ..Default::default()
+        });
+        self.nodes.push(NodeProto {
+            name: format!("{output}_{op}"),
+            op_type: op.into(),
+            input: inputs.iter().map(|&input| input.into()).collect(),
+            output: vec![output.to_owned()],
+            attribute: axis.into_iter().collect(),
+            ..Default::default()
+        });
+    }
+
+    /// Stores the weights and the bias of a convolution as codes.
+    fn weights(&mut self, node: &mut NodeProto, scales: &[f32], places: &Places, index: usize) {
+        let net = self.net;
+        let original = &net.nodes[index];
+        let (Some(kernel), Some(weights), Some(bias)) = (
+            Kernel::of(net, original),
+            net.floats(original, 1),
+            net.floats(original, 2),
+        ) else {
+            return;
+        };
+        let read = places.points.iter().find(|p| p.tensor == original.input[0]);
+        let Some(step) = read.map(|point| self.scales.groups[point.group].scale) else {
+            return;
+        };
+        let shape = net
+            .constant(original, 1)
+            .map_or(vec![], |c| c.shape.clone());
+        let rows = weights.chunks_exact(kernel.row()).zip(scales);
+        let weights = rows
+            .flat_map(|(row, &scale)| row.iter().map(move |&w| rounded(w, scale) as i8))
+            .collect();
+        let sums: Vec<f32> = scales.iter().map(|scale| step * scale).collect();
+        let bias = (bias.iter().zip(&sums))
+            .map(|(&b, &scale)| (f64::from(b) / f64::from(scale)).round_ties_even() as i32)
+            .collect();
+        self.dequantized(node, 1, shape, Data::I8(weights), scales.to_vec());
+        self.dequantized(node, 2, vec![sums.len()], Data::I32(bias), sums);
+    }
+
+    /// Stores codes with a scale for each output and none for zero, and makes an input of a
+    /// node of them.
+    fn dequantized(
+        &mut self,
+        node: &mut NodeProto,
+        input: usize,
+        shape: Vec<usize>,
+        codes: Data,
+        scales: Vec<f32>,
+    ) {
+        let name = &node.input[input];
+        let [stored, real, scale, zero] = ["quantized", "dequantized", "scale", "zero_point"]
+            .map(|what| self.net.unused(&format!("{name}_{what}")));
+        let zeros = Constant {
+            shape: vec![scales.len()],
+            data: match codes {
+                Data::I8(_) => Data::I8(vec![0; scales.len()]),
+                _ => Data::I32(vec![0; scales.len()]),
+            },
+        };
+        let codes = Constant { shape, data: codes };
+        self.stored.push(encode(&stored, &codes));
+        self.stored.push(encode(&scale, &vector(scales)));
+        self.stored.push(encode(&zero, &zeros));
+        self.node(
+            "DequantizeLinear",
+            &[&stored, &scale, &zero],
+            &real,
+            Some(0),
+        );
+        node.input[input] = real;
+    }
+
+    fn finish(self) -> ModelProto {
+        let mut model = self.net.to_model(&[]);
+        model.producer_name = "atrous".into();
+        model.producer_version = env!("CARGO_PKG_VERSION").into();
+        let graph = model.graph.get_or_insert_default();
+        graph.node = self.nodes;
+        graph.initializer.extend(self.stored);
+        let read: HashSet<&str> = graph
+            .node
+            .iter()
+            .flat_map(|node| node.input.iter().map(String::as_str))
+            .collect();
+        // The float weights among them are read no more.
+        graph.initializer.retain(|t| read.contains(t.name.as_str()));
+        model
+    }
+}
