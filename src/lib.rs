@@ -14,6 +14,7 @@ pub mod compile;
 pub mod config;
 pub mod devices;
 pub mod engine;
+pub mod eval;
 pub mod frame;
 pub mod gpio;
 pub mod guard;
