@@ -11,6 +11,7 @@ mod compile;
 mod config;
 mod devices;
 mod doctor;
+mod eval;
 mod exit;
 mod figures;
 mod import;
@@ -78,6 +79,8 @@ enum Command {
     Run(run::RunArgs),
     /// Time a model on this machine.
     Bench(bench::BenchArgs),
+    /// Score a model on pictures with labels, or against another model.
+    Eval(eval::EvalArgs),
     /// Compile a quantized model to an artifact that starts at once.
     Compile(compile::CompileArgs),
     /// Quantize a float model with pictures, to an artifact and an ONNX file.
@@ -170,6 +173,7 @@ pub fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Run(args) => run::run(args, &cli.global),
         Command::Bench(args) => bench::run(args, &cli.global, start),
+        Command::Eval(args) => eval::run(args, &cli.global),
         Command::Compile(args) => compile::run(args, &cli.global),
         Command::Quantize(args) => quantize::run(args, &cli.global),
         Command::Inspect(args) => inspect::run(args, &cli.global),

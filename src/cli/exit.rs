@@ -40,6 +40,11 @@ pub struct Mismatch(pub String);
 #[error("{0}")]
 pub struct NotMet(pub String);
 
+/// Arguments that cannot be meant, or that do not fit what they name.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Misused(pub String);
+
 /// Prints an error with its causes and turns a result into the exit code.
 pub fn report(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else {
@@ -92,7 +97,7 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if cause.is::<Mismatch>() {
         return Some(MISMATCH);
     }
-    if cause.is::<ConfigError>() {
+    if cause.is::<ConfigError>() || cause.is::<Misused>() {
         return Some(USAGE);
     }
     if let Some(PipelineError::Source(error)) = cause.downcast_ref() {

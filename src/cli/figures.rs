@@ -57,12 +57,7 @@ impl Figures {
     fn on_stderr(info: &SourceInfo, limit: Option<u64>) -> Form {
         match info.frames {
             Some(frames) if frames > 1 && std::io::stderr().is_terminal() => {
-                let bar = ProgressBar::new(limit.map_or(frames, |limit| frames.min(limit)));
-                let style = ProgressStyle::with_template(
-                    "{wide_bar} {pos}/{len} pictures, {eta} left  {msg}",
-                );
-                // The template above is a constant that parses.
-                Form::Bar(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
+                Form::Bar(picture_bar(limit.map_or(frames, |limit| frames.min(limit))))
             }
             _ => Form::Lines,
         }
@@ -86,10 +81,7 @@ impl Figures {
             }
             Form::Bar(bar) => {
                 let Counters { inferred, bad, .. } = snapshot.counters;
-                bar.set_position(inferred + bad);
-                if bad > 0 {
-                    bar.set_message(format!("{bad} bad"));
-                }
+                show_pictures(bar, inferred + bad, bad);
             }
         }
     }
@@ -106,6 +98,54 @@ impl Figures {
             }
             tell(line(&end, end.mean_rate));
         }
+    }
+}
+
+/// A progress bar over a known number of pictures, where a person is watching.
+pub struct Pictures(Option<ProgressBar>);
+
+impl Pictures {
+    /// A bar over `total` pictures, if it is `wanted` and stderr a terminal.
+    pub fn new(wanted: bool, total: u64) -> Self {
+        let shown = wanted && total > 1 && std::io::stderr().is_terminal();
+        Self(shown.then(|| picture_bar(total)))
+    }
+
+    /// Shows how many pictures are done, and how many of them were bad.
+    pub fn show(&self, done: u64, bad: u64) {
+        if let Some(bar) = &self.0 {
+            show_pictures(bar, done, bad);
+        }
+    }
+
+    /// Tells a line above the bar.
+    pub fn warn(&self, text: impl std::fmt::Display) {
+        match &self.0 {
+            Some(bar) => bar.suspend(|| log::warn!("{text}")),
+            None => log::warn!("{text}"),
+        }
+    }
+}
+
+impl Drop for Pictures {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn picture_bar(pictures: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} pictures, {eta} left  {msg}");
+    // The template above is a constant that parses.
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(pictures).with_style(style)
+}
+
+fn show_pictures(bar: &ProgressBar, done: u64, bad: u64) {
+    bar.set_position(done);
+    if bad > 0 {
+        bar.set_message(format!("{bad} bad"));
     }
 }
 

@@ -68,10 +68,7 @@ impl Confusion {
     /// # Panics
     /// If the numbers of classes differ.
     pub fn merge(&mut self, other: &Self) {
-        assert_eq!(
-            self.classes, other.classes,
-            "the numbers of classes differ"
-        );
+        assert_eq!(self.classes, other.classes, "the numbers of classes differ");
         for (count, &more) in self.counts.iter_mut().zip(&other.counts) {
             *count += more;
         }

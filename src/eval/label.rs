@@ -204,12 +204,7 @@ mod tests {
         for colour in [ColorType::Grayscale, ColorType::Indexed] {
             let bytes = png((3, 2), colour, BitDepth::Eight, &[0, 11, 7, 1, 2, 3]);
             assert_eq!(decoded(&bytes, (3, 2)), Ok(vec![0, 11, 7, 1, 2, 3]));
-            let bytes = png(
-                (3, 2),
-                colour,
-                BitDepth::Four,
-                &[0x0b, 0x70, 0x12, 0x30],
-            );
+            let bytes = png((3, 2), colour, BitDepth::Four, &[0x0b, 0x70, 0x12, 0x30]);
             assert_eq!(decoded(&bytes, (3, 2)), Ok(vec![0, 11, 7, 1, 2, 3]));
             let bytes = png((5, 2), colour, BitDepth::Two, &[0x1b, 0x80, 0xe4, 0x40]);
             assert_eq!(
@@ -230,7 +225,12 @@ mod tests {
         for (colour, depth, bytes, word) in [
             (ColorType::Rgb, BitDepth::Eight, 3, "colours"),
             (ColorType::Rgba, BitDepth::Eight, 4, "colours"),
-            (ColorType::GrayscaleAlpha, BitDepth::Eight, 2, "transparency"),
+            (
+                ColorType::GrayscaleAlpha,
+                BitDepth::Eight,
+                2,
+                "transparency",
+            ),
             (ColorType::Grayscale, BitDepth::Sixteen, 2, "16 bits"),
         ] {
             let bytes = png((1, 1), colour, depth, &vec![0; bytes]);

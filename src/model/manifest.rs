@@ -327,7 +327,7 @@ impl Manifest {
 
 /// A class that has only a number; colours by the bit-interleaving that PASCAL
 /// VOC's development kit uses for its palette, which keeps near indices apart.
-fn numbered(index: usize) -> Class {
+pub fn numbered(index: usize) -> Class {
     let mut colour = [0u8; 3];
     for bit in 0..3 {
         for (channel, value) in colour.iter_mut().enumerate() {
