@@ -170,10 +170,10 @@ impl BoundaryScorer {
         let marks = &mut self.marks;
         let mut compare = |a: usize, b: usize| {
             if judged[a] && judged[b] {
-                let borders = u8::from(truth.labels[a] != truth.labels[b]) * ACTUAL
-                    | u8::from(prediction.labels[a] != prediction.labels[b]) * PREDICTED;
-                marks[a] |= borders;
-                marks[b] |= borders;
+                let actual = u8::from(truth.labels[a] != truth.labels[b]) * ACTUAL;
+                let predicted = u8::from(prediction.labels[a] != prediction.labels[b]) * PREDICTED;
+                marks[a] |= actual | predicted;
+                marks[b] |= actual | predicted;
             } else if judged[a] {
                 marks[a] |= OPEN;
             } else if judged[b] {

@@ -21,11 +21,12 @@ const MAX_STEM: usize = 160;
 /// picture is in memory at a time.
 #[derive(Debug)]
 pub struct Worst {
-    folder: Folder,
     count: usize,
     /// Lowest first; of equal ones the earlier first.
     kept: Vec<Kept>,
     drawn: u64,
+    /// Dropped last: it goes only when it is empty.
+    folder: Folder,
 }
 
 #[derive(Debug)]
