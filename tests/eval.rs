@@ -648,6 +648,52 @@ fn the_model_may_come_from_the_environment_or_the_run_config() {
     assert_eq!(parsed(&bench.atrous(&args))["model"], "rgb");
 }
 
+#[test]
+fn a_signal_ends_an_evaluation_and_nothing_is_left() {
+    use rustix::process::{Pid, Signal, kill_process};
+
+    let bench = Bench::new();
+    // Large enough, and so many, that it does not end by itself before the signal comes.
+    let side = 700;
+    RgbImage::from_pixel(side, side, Rgb(RED))
+        .save(bench.at("images/000.png"))
+        .unwrap();
+    GrayImage::new(side, side)
+        .save(bench.at("labels/000.png"))
+        .unwrap();
+    for folder in ["images", "labels"] {
+        for i in 1..400 {
+            let copy = bench.at(&format!("{folder}/{i:03}.png"));
+            std::fs::hard_link(bench.at(&format!("{folder}/000.png")), copy).unwrap();
+        }
+    }
+    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin("atrous"))
+        .args(["eval", "-m", "rgb.toml", "--images", "images"])
+        .args(["--labels", "labels", "--csv", "a.csv", "--worst", "worst"])
+        .current_dir(bench.folder.path())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    // Once a picture is drawn the evaluation is well on its way.
+    while !bench.at("worst").exists() || bench.files("worst").is_empty() {
+        assert!(std::time::Instant::now() < deadline, "nothing is drawn");
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let mut said = String::new();
+    let mut stderr = child.stderr.take().unwrap();
+    std::io::Read::read_to_string(&mut stderr, &mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(RUNTIME), "{said}");
+    assert!(
+        said.contains("stopped after") && said.contains("of 400"),
+        "{said}"
+    );
+    let files = bench.files(".");
+    assert_eq!(files, ["images", "labels", "rgb.onnx", "rgb.toml"]);
+}
+
 /// Against counts made here, word for word, of the masks that `run` writes.
 #[cfg(feature = "bundled")]
 #[test]

@@ -209,20 +209,19 @@ impl BoundaryScorer {
             let (truth, prediction) = (truth.row(y), prediction.row(y));
             for (x, &mark) in marks.iter().enumerate() {
                 if mark & (ACTUAL | OPEN) != 0 {
-                    self.actual.of(truth[x])[x] = i64::from(y);
+                    self.actual.note(truth[x], x, y);
                 }
                 if mark & PREDICTED != 0 {
-                    self.predicted.of(prediction[x])[x] = i64::from(y);
+                    self.predicted.note(prediction[x], x, y);
                 }
             }
             for (x, mark) in marks.iter_mut().enumerate() {
-                if *mark & (ACTUAL | FOUND) == ACTUAL
-                    && reach.meets(self.predicted.of(truth[x]), x, y)
+                if *mark & (ACTUAL | FOUND) == ACTUAL && self.predicted.meet(truth[x], x, y, reach)
                 {
                     *mark |= FOUND;
                 }
                 if *mark & (PREDICTED | RIGHT) == PREDICTED
-                    && reach.meets(self.actual.of(prediction[x]), x, y)
+                    && self.actual.meet(prediction[x], x, y, reach)
                 {
                     *mark |= RIGHT;
                 }
@@ -236,6 +235,8 @@ impl BoundaryScorer {
 struct LastRows {
     width: usize,
     rows: Vec<i64>,
+    /// For each class the last row that had one in any column.
+    last: Vec<i64>,
 }
 
 /// A row that no picture is near to.
@@ -246,43 +247,53 @@ impl LastRows {
         self.width = width;
         self.rows.clear();
         self.rows.resize(classes * width, NO_ROW);
+        self.last.clear();
+        self.last.resize(classes, NO_ROW);
     }
 
-    /// The row of each column, for a class.
-    fn of(&mut self, class: u8) -> &mut [i64] {
-        &mut self.rows[usize::from(class) * self.width..][..self.width]
+    /// Remembers a border pixel of a class in column `x` and row `y`.
+    fn note(&mut self, class: u8, x: usize, y: u32) {
+        let (class, y) = (usize::from(class), i64::from(y));
+        self.rows[class * self.width + x] = y;
+        self.last[class] = y;
+    }
+
+    /// Whether a remembered pixel of a class is within reach of column `x` and row `y`.
+    fn meet(&self, class: u8, x: usize, y: u32, reach: Reach) -> bool {
+        let (class, y) = (usize::from(class), i64::from(y));
+        if (y - self.last[class]).abs() > reach.pixels as i64 {
+            return false;
+        }
+        let rows = &self.rows[class * self.width..][..self.width];
+        let near = |column: usize, across: usize| {
+            let (across, along) = (across as i64, y - rows[column]);
+            across * across + along * along <= reach.squared
+        };
+        let furthest = x.max(self.width - 1 - x).min(reach.pixels);
+        (0..=furthest).any(|across| {
+            (across <= x && near(x - across, across))
+                || (x + across < self.width && near(x + across, across))
+        })
     }
 }
 
-/// A distance in pixels.
+/// A distance.
 #[derive(Debug, Clone, Copy)]
 struct Reach {
+    /// Squared, in pixels.
     squared: i64,
-    columns: usize,
+    /// The same as a whole number of pixels, rounded down.
+    pixels: usize,
 }
 
 impl Reach {
     fn new(squared: u64) -> Self {
-        // No two pixels are further apart than this, and it keeps the sums below small.
+        // No two pixels are further apart than this, and it keeps the sums above small.
         let squared = squared.min(1 << 40);
         Self {
             squared: squared as i64,
-            columns: squared.isqrt() as usize,
+            pixels: squared.isqrt() as usize,
         }
-    }
-
-    /// Whether one of `rows`, one a column, is within this distance of row `y` in column
-    /// `x`.
-    fn meets(self, rows: &[i64], x: usize, y: u32) -> bool {
-        let near = |column: usize, across: usize| {
-            let (across, along) = (across as i64, i64::from(y) - rows[column]);
-            across * across + along * along <= self.squared
-        };
-        let furthest = x.max(rows.len() - 1 - x).min(self.columns);
-        (0..=furthest).any(|across| {
-            (across <= x && near(x - across, across))
-                || (x + across < rows.len() && near(x + across, across))
-        })
     }
 }
 
