@@ -122,7 +122,7 @@ impl Inputs {
             Some(name) => {
                 let model = Model::open(name).map_err(std::io::Error::other)?;
                 Seed {
-                    onnx: model.onnx.into_owned(),
+                    onnx: model.onnx,
                     manifest: model.manifest,
                 }
             }

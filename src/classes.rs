@@ -50,6 +50,11 @@ impl Classes {
         at.and_then(|i| u8::try_from(i).ok())
     }
 
+    /// Whether both have the same names in the same order; colours do not count.
+    pub fn have_names_of(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.iter().zip(other.iter()).all(|(a, b)| a.name == b.name)
+    }
+
     /// The name for a label, or `"?"` where the model has no such class.
     pub fn name(&self, label: u8) -> &str {
         self.0.get(usize::from(label)).map_or("?", |c| &c.name)

@@ -1,9 +1,8 @@
 //! A model: an ONNX file and the manifest that says how to feed and read it.
 //!
-//! [`Model::open`] takes the name of a model built into the binary, a
-//! `model.toml`, a folder that holds one, or a bare ONNX file.
+//! [`Model::open`] takes a `model.toml`, a folder that holds one, or a bare ONNX file. The
+//! models built into the binary are [artifacts](artifact), in [`bundled`].
 
-use std::borrow::Cow;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
@@ -35,8 +34,8 @@ pub struct Model {
     /// How to feed the model and read its output.
     pub manifest: Manifest,
     /// The ONNX protobuf.
-    pub onnx: Cow<'static, [u8]>,
-    /// Where it came from, for messages: a path, or `built-in road`.
+    pub onnx: Vec<u8>,
+    /// Where it came from, for messages: a path.
     pub origin: String,
 }
 
@@ -84,8 +83,7 @@ pub enum ModelError {
 }
 
 impl Model {
-    /// Opens a model by built-in name, manifest, folder or ONNX file, and checks
-    /// the file against the manifest's SHA-256.
+    /// Opens a model by manifest, folder or ONNX file, and checks the file against the manifest's SHA-256.
     ///
     /// A bare ONNX file takes the `model.toml` or `STEM.toml` beside it if that
     /// names the file; else its manifest is derived from the graph
@@ -103,9 +101,6 @@ impl Model {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_for(spec: &str, size: Option<(u32, u32)>) -> Result<Self, ModelError> {
-        if let Some(model) = bundled::find(spec) {
-            return model;
-        }
         let path = Path::new(spec);
         if path.is_dir() {
             return Self::from_manifest(&path.join(MANIFEST_NAME));
@@ -131,7 +126,7 @@ impl Model {
         let folder = path.parent().unwrap_or(Path::new("."));
         let file = folder.join(&manifest.file);
         let onnx = read(&file, MAX_FILE_BYTES)?;
-        Self::checked(manifest, onnx.into(), file.display().to_string())
+        Self::checked(manifest, onnx, file.display().to_string())
     }
 
     fn from_onnx(path: &Path, size: Option<(u32, u32)>) -> Result<Self, ModelError> {
@@ -162,18 +157,14 @@ impl Model {
             "{name}: no manifest beside it names it, so its input scaling and class names are \
              assumed; write a {MANIFEST_NAME} to set them"
         );
-        Self::checked(manifest, onnx.into(), name)
+        Self::checked(manifest, onnx, name)
     }
 
     /// Joins a manifest with the bytes it was written for.
     ///
     /// # Errors
     /// [`ModelError::Digest`] where they do not belong together.
-    pub fn checked(
-        manifest: Manifest,
-        onnx: Cow<'static, [u8]>,
-        origin: String,
-    ) -> Result<Self, ModelError> {
+    pub fn checked(manifest: Manifest, onnx: Vec<u8>, origin: String) -> Result<Self, ModelError> {
         let got = sha256_hex(&onnx);
         if !got.eq_ignore_ascii_case(&manifest.sha256) {
             return Err(ModelError::Digest {
@@ -218,10 +209,9 @@ fn read_reason(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::NotFound => format!(
             "no such file; give a manifest ({MANIFEST_NAME}), its folder, an .onnx file{}",
-            if bundled::NAMES.is_empty() {
-                String::new()
-            } else {
-                format!(", or a built-in model: {}", bundled::NAMES.join(", "))
+            match bundled::names().collect::<Vec<_>>() {
+                names if names.is_empty() => String::new(),
+                names => format!(", or a built-in model: {}", names.join(", ")),
             }
         ),
         std::io::ErrorKind::PermissionDenied => "no permission to read it".into(),

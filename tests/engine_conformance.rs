@@ -3,15 +3,20 @@
 use std::path::Path;
 
 use atrous::engine::fake::FakeSegmenter;
+use atrous::engine::program::ProgramSegmenter;
 use atrous::engine::tract::TractSegmenter;
 use atrous::engine::{EngineError, Segmenter, Shape};
 use atrous::logits::Logits;
 use atrous::mask::Mask;
+use atrous::model::artifact::Artifact;
 use atrous::model::{Model, bundled};
 
 /// Models for development that are not part of the repository; cargo runs tests in
 /// the package's folder.
 const SHARED: &str = "../shared/models";
+
+/// The float form of the built-in road model.
+const ROAD: &str = "models/road";
 
 fn segmenters() -> Vec<(String, Box<dyn Segmenter>)> {
     let shape = Shape {
@@ -21,12 +26,14 @@ fn segmenters() -> Vec<(String, Box<dyn Segmenter>)> {
     };
     let mut all: Vec<(String, Box<dyn Segmenter>)> =
         vec![("fake".into(), Box::new(FakeSegmenter::new(shape)))];
-    for name in bundled::NAMES {
-        let model = Model::open(name).unwrap();
-        all.push((
-            (*name).to_owned(),
-            Box::new(TractSegmenter::new(&model).unwrap()),
-        ));
+    let float = TractSegmenter::new(&Model::open(ROAD).unwrap()).unwrap();
+    all.push(("road in tract".into(), Box::new(float)));
+    for name in bundled::names() {
+        let Artifact {
+            manifest, program, ..
+        } = bundled::find(name).unwrap().unwrap();
+        let segmenter = ProgramSegmenter::new(&manifest, &program);
+        all.push((name.to_owned(), Box::new(segmenter)));
     }
     all
 }
@@ -78,12 +85,11 @@ fn labels_have_the_models_size_are_classes_and_repeat() {
     }
 }
 
-#[cfg(feature = "bundled")]
 #[test]
 fn labels_are_the_argmax_of_the_logits() {
     use atrous::postprocess::upsample::UpsampleArgmax;
 
-    let model = Model::open("road").unwrap();
+    let model = Model::open(ROAD).unwrap();
     let mut segmenter = TractSegmenter::new(&model).unwrap();
     let shape = segmenter.shape();
     let rgb = picture(shape);
@@ -130,10 +136,9 @@ fn quantized_and_float_models_with_labels_inside_run() {
     }
 }
 
-#[cfg(feature = "bundled")]
 #[test]
 fn a_manifest_that_does_not_fit_the_graph_is_refused() {
-    let model = Model::open("road").unwrap();
+    let model = Model::open(ROAD).unwrap();
     let refuse = |change: &dyn Fn(&mut atrous::model::Manifest)| {
         let mut wrong = model.clone();
         change(&mut wrong.manifest);

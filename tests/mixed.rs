@@ -134,7 +134,7 @@ fn manifest(onnx: &[u8], graph: &Graph, classes: usize) -> Manifest {
 fn parts(onnx: Vec<u8>, classes: usize) -> (Model, Graph, Mixed) {
     let graph = Graph::parse(&onnx, "case.onnx").unwrap();
     let manifest = manifest(&onnx, &graph, classes);
-    let model = Model::checked(manifest, onnx.into(), "case.onnx".into()).unwrap();
+    let model = Model::checked(manifest, onnx, "case.onnx".into()).unwrap();
     let shapes = || mixed::shapes(graph.proto(), &model.manifest);
     let parts = compile_regions(&graph, &model.manifest, shapes, "case.onnx").unwrap();
     (model, graph, parts)

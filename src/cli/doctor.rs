@@ -278,7 +278,7 @@ fn throttling(throttle: Option<Throttle>) -> Check {
 }
 
 fn model_check(name: Option<&str>, importer: &Importer) -> Check {
-    let Some(name) = name.or(bundled::NAMES.first().copied()) else {
+    let Some(name) = name.or(bundled::names().next()) else {
         return Check::warn("model", "none is built in", "name one with --model PATH");
     };
     match self_check(name, importer) {
@@ -315,10 +315,12 @@ fn self_check(name: &str, importer: &Importer) -> Result<Check> {
         loaded.as_secs_f64() * 1e3,
         took.as_secs_f64() * 1e3
     );
-    let truth = frame
-        .truth
-        .as_ref()
-        .filter(|_| bundled::NAMES.contains(&name));
+    let truth = frame.truth.as_ref().filter(|_| {
+        opened
+            .manifest
+            .classes
+            .have_names_of(&atrous::source::scene::classes())
+    });
     let Some(score) = truth.and_then(|t| score(&mask, t, shape.classes)) else {
         return Ok(Check::ok("model", times));
     };

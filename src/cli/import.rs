@@ -6,6 +6,7 @@
 //! memory, checked like any other, or the reason there is none. A model that has to
 //! run in tract is tried in that process first, and only then imported here.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use atrous::compile::{CompileError, Compiled, Ending, at_input_size, compile_to};
 use atrous::devices::Sysfs;
-use atrous::model::artifact::{Artifact, Golden};
+use atrous::model::artifact::{Artifact, Golden, is_artifact_path};
 use atrous::model::{Graph, GraphSummary, Model, bundled};
 
 use super::Global;
@@ -140,14 +141,17 @@ pub struct Float {
 }
 
 impl Importer {
-    /// Imports a model by name: built-in, manifest, folder or ONNX file.
+    /// Imports a model by name: manifest, folder or ONNX file.
     ///
     /// # Errors
     /// Those of the import itself, or [`Refused`].
     pub fn import(&self, name: &str, request: &Request) -> Result<Imported> {
-        // What is built in is ours.
-        if bundled::find(name).is_some() {
-            return import(name, request);
+        if bundled::file(name).is_some() || is_artifact_path(Path::new(name)) {
+            let text = format!(
+                "model '{name}' is compiled already, and no graph is left of it; give the ONNX \
+                 file it was made from"
+            );
+            return Err(Refused::model(text).into());
         }
         supervisor::import(self, name, request)
     }

@@ -11,7 +11,7 @@ use atrous::engine::program::{Options, ProgramSegmenter};
 use atrous::kernels::cpu::{Cpu, Tier};
 use atrous::mask::Mask;
 use atrous::model::artifact::{Artifact, Golden, golden, is_artifact_path};
-use atrous::model::{GraphSummary, Manifest};
+use atrous::model::{GraphSummary, Manifest, bundled};
 use atrous::program::Program;
 
 use super::exit::{Mismatch, NotMet};
@@ -81,8 +81,14 @@ pub fn open(
     importer: &Importer,
     options: Options,
 ) -> Result<Opened> {
+    if let Some(artifact) = bundled::find(name) {
+        let bytes = bundled::file(name).map_or(0, |bytes| bytes.len() as u64);
+        return of_artifact(artifact?, format!("built-in {name}"), bytes, options);
+    }
     if is_artifact_path(Path::new(name)) {
-        return open_artifact(name, options);
+        let artifact = Artifact::read(Path::new(name))?;
+        let bytes = std::fs::metadata(name)?.len();
+        return of_artifact(artifact, name.to_owned(), bytes, options);
     }
     let request = Request {
         program_only: require == Some(Require::Int8),
@@ -152,12 +158,11 @@ pub fn reopened(name: &str, facts: &Facts) -> Result<Source> {
     Err(Refused::model(text).into())
 }
 
-fn open_artifact(name: &str, options: Options) -> Result<Opened> {
-    let artifact = Artifact::read(Path::new(name))?;
+fn of_artifact(artifact: Artifact, origin: String, bytes: u64, options: Options) -> Result<Opened> {
     let segmenter = ProgramSegmenter::with(&artifact.manifest, &artifact.program, options)?;
     Ok(Opened {
-        bytes: std::fs::metadata(name)?.len(),
-        origin: name.to_owned(),
+        bytes,
+        origin,
         manifest: artifact.manifest,
         graph: None,
         golden: Some(artifact.golden),

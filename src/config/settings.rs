@@ -156,7 +156,7 @@ impl Settings {
             source,
             threads,
             model: layers.text(flags.model.clone(), "ATROUS_MODEL", config.model, || {
-                bundled::NAMES.first().copied().unwrap_or_default().into()
+                bundled::names().next().unwrap_or_default().into()
             }),
             board,
             sinks: layers.plain(

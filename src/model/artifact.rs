@@ -136,6 +136,17 @@ impl Artifact {
         Self::assemble(bytes, contents, constants, path)
     }
 
+    /// As [`parse`](Self::parse), for bytes that stay: the constants are not copied.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn stored(bytes: &'static [u8], path: &str) -> Result<Self, ArtifactError> {
+        let contents = decode(bytes, path)?;
+        let range = contents.constants.clone();
+        let constants = Constants::shared(Arc::new(bytes), range).unwrap_or_default();
+        Self::assemble(bytes, contents, constants, path)
+    }
+
     /// Writes the file, under a temporary name first: on failure there is none.
     ///
     /// One artifact gives the same bytes each time. What would not be read back as

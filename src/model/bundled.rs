@@ -1,29 +1,35 @@
-//! Models built into the binary (feature `bundled`).
+//! Models built into the binary (feature `bundled`), as artifacts.
 
-#[cfg(feature = "bundled")]
-use super::Manifest;
-use super::{Model, ModelError};
+use super::artifact::{Artifact, ArtifactError};
 
-/// Names of the built-in models.
-#[cfg(feature = "bundled")]
-pub const NAMES: &[&str] = &["road"];
-/// Names of the built-in models: none without the feature `bundled`.
-#[cfg(not(feature = "bundled"))]
-pub const NAMES: &[&str] = &[];
-
-/// The built-in model of that name; `None` where there is none.
-#[cfg(feature = "bundled")]
-pub fn find(name: &str) -> Option<Result<Model, ModelError>> {
-    const MANIFEST: &str = include_str!("../../models/road/model.toml");
-    const ONNX: &[u8] = include_bytes!("../../models/road/road.onnx");
-    (name == "road").then(|| {
-        let manifest = Manifest::parse(MANIFEST, "built-in road")?;
-        Model::checked(manifest, ONNX.into(), "built-in road".into())
-    })
+/// A built-in model.
+struct Bundled {
+    name: &'static str,
+    bytes: &'static [u8],
 }
 
-/// The built-in model of that name; always `None` without the feature `bundled`.
+#[cfg(feature = "bundled")]
+const MODELS: &[Bundled] = &[Bundled {
+    name: "road",
+    bytes: include_bytes!("../../models/road/road.atrous"),
+}];
 #[cfg(not(feature = "bundled"))]
-pub fn find(_name: &str) -> Option<Result<Model, ModelError>> {
-    None
+const MODELS: &[Bundled] = &[];
+
+/// Names of the built-in models, the default first; none without the feature `bundled`.
+pub fn names() -> impl ExactSizeIterator<Item = &'static str> {
+    MODELS.iter().map(|model| model.name)
+}
+
+/// The file of the built-in model of that name; `None` where there is none.
+pub fn file(name: &str) -> Option<&'static [u8]> {
+    let model = MODELS.iter().find(|model| model.name == name)?;
+    Some(model.bytes)
+}
+
+/// The built-in model of that name; `None` where there is none. Its constants stay in the
+/// binary.
+pub fn find(name: &str) -> Option<Result<Artifact, ArtifactError>> {
+    let bytes = file(name)?;
+    Some(Artifact::stored(bytes, &format!("built-in {name}")))
 }
