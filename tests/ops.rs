@@ -336,7 +336,7 @@ fn runs_in_parts(graph: &Graph, manifest: &Manifest, onnx: Vec<u8>, picture: &[u
     }
     let model = Model {
         manifest: manifest.clone(),
-        onnx: onnx,
+        onnx,
         origin: "damaged".into(),
     };
     if let Ok(mut segmenter) = MixedSegmenter::new(&model, graph, &parts, Options::default()) {
