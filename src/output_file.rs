@@ -4,29 +4,61 @@ use std::fs::{self, File};
 use std::io::{Result, Write};
 use std::path::{Path, PathBuf};
 
-/// Writes a whole file or, on failure, none. An old file of that name stays as it
-/// is for those who have it mapped.
+/// A file under a temporary name, which is removed unless it is given its own.
+#[derive(Debug)]
+pub struct Partial {
+    temporary: PathBuf,
+}
+
+impl Partial {
+    /// Creates the file `.STEM.PROCESS.part` in a folder, and opens it for writing. It is in
+    /// the folder that the file will be in, so that it stays on one file system.
+    ///
+    /// # Errors
+    /// That of the system.
+    pub fn create(folder: &Path, stem: &str) -> Result<(Self, File)> {
+        // With the process id, so that two runs do not write into each other's.
+        let temporary = folder.join(format!(".{stem}.{}.part", std::process::id()));
+        let file = File::create(&temporary)?;
+        Ok((Self { temporary }, file))
+    }
+
+    /// Writes bytes that are to be the file `path`, under a temporary name beside it.
+    ///
+    /// # Errors
+    /// That of the system.
+    pub fn write(path: &Path, bytes: &[u8]) -> Result<Self> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let (partial, mut file) = Self::create(folder, &name)?;
+        file.write_all(bytes)?;
+        // A board may lose power at any time: the name must not come before the bytes.
+        file.sync_all()?;
+        Ok(partial)
+    }
+
+    /// Gives the file its name in the same folder; what had it is replaced, and stays as it
+    /// is for those who have it mapped.
+    ///
+    /// # Errors
+    /// That of the system; the file is then removed.
+    pub fn rename(self, to: &Path) -> Result<()> {
+        // What was renamed is no longer there to be removed.
+        fs::rename(&self.temporary, to)
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        // The failure that led here is the one to report.
+        let _ = fs::remove_file(&self.temporary);
+    }
+}
+
+/// Writes a whole file or, on failure, none.
 ///
 /// # Errors
 /// That of the system.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = temporary_name(path);
-    let write = || {
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        // A board may lose power at any time: the name must not come before the bytes.
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    };
-    write().inspect_err(|_| {
-        // The first failure is the one to report; there may be nothing to remove.
-        let _ = fs::remove_file(&temporary);
-    })
-}
-
-/// Beside the file, so that the rename stays on one file system; hidden, and
-/// with the process id, so that two runs do not write into each other's.
-fn temporary_name(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.{}.part", std::process::id()))
+    Partial::write(path, bytes)?.rename(path)
 }

@@ -14,10 +14,13 @@
 //!    signed bytes in -127..=127 with one for each output, biases 32-bit integers.
 //! 8. `compare`: both graphs run, and the signal-to-noise ratio of each tensor is reported.
 
+use std::collections::HashSet;
+
 use prost::Message;
 use thiserror::Error;
 
 use crate::compile;
+use crate::model::graph::MAX_NODES;
 use crate::model::manifest::{InputType, Manifest};
 use crate::model::{Graph, ModelError};
 
@@ -86,6 +89,9 @@ pub struct Quantized {
     pub onnx: Vec<u8>,
     /// Each tensor that has codes, in the order of the graph.
     pub layers: Vec<Layer>,
+    /// Ratio of signal to noise of the graph's first output in decibels, against the graph as
+    /// it came; `None` where it holds no real numbers, or nothing was lost.
+    pub scores_db: Option<f64>,
     /// Channels that were scaled.
     pub equalized: usize,
     /// Convolutions that got integer weights.
@@ -158,8 +164,9 @@ impl Fault {
         let (node, reason) = match self {
             Self::Node { node, reason } => (node, reason),
             Self::NotFinite(number) => {
-                let reason = "is infinite or not a number for one of the pictures; the float \
-                              model is broken, or fed otherwise than it was trained";
+                let reason = "is infinite or not a number for one of the pictures, so it has no \
+                              range: the model is broken, fed otherwise than it was trained, or \
+                              works with infinities on purpose";
                 (tensors[number].clone(), reason.to_owned())
             }
         };
@@ -222,8 +229,19 @@ pub fn quantize(
         }
     }
 
-    let places = Places::of(&net);
-    let names: Vec<String> = places.points.iter().map(|p| p.tensor.clone()).collect();
+    let names_of = |places: &Places| -> Vec<String> {
+        places.points.iter().map(|p| p.tensor.clone()).collect()
+    };
+    let candidates = names_of(&Places::of(&net, |_| true));
+    let real = Observer::new(&net, manifest, &candidates, path)?.are_real();
+    let real: HashSet<&String> = candidates
+        .iter()
+        .zip(real)
+        .filter_map(|(name, real)| real.then_some(name))
+        .collect();
+    let places = Places::of(&net, |tensor| real.contains(&tensor.to_owned()));
+    check_size(&net, &places, convolutions.len()).map_err(|fault| fault.of(path, &[]))?;
+    let names = names_of(&places);
     let mut histograms = vec![Histogram::default(); names.len()];
     let mut observer = Observer::new(&net, manifest, &names, path)?;
     for (done, rgb) in pictures.iter().enumerate() {
@@ -261,7 +279,8 @@ pub fn quantize(
     let written = Net::new(written.proto()).map_err(|fault| fault.of(path, &[]))?;
 
     let pictures = evenly(pictures, options.compared);
-    let layers = compare(
+    let (layers, scores) = compare(
+        graph,
         (&float, &names),
         (&written, &codes),
         manifest,
@@ -278,6 +297,7 @@ pub fn quantize(
     };
     Ok(Quantized {
         layers: layers.collect(),
+        scores_db: scores.ratio(),
         equalized,
         convolutions: scales.weights.len(),
         constant: (names.iter().zip(&histograms))
@@ -286,6 +306,21 @@ pub fn quantize(
             .collect(),
         onnx,
     })
+}
+
+/// Checks that the quantized graph can be imported again.
+fn check_size(net: &Net, places: &Places, convolutions: usize) -> Result<(), Fault> {
+    let count = net.nodes.len() + 2 * (places.points.len() + convolutions);
+    if count <= MAX_NODES {
+        return Ok(());
+    }
+    let reason = format!(
+        "of {} nodes and {} tensors to quantize the quantized graph would have {count} nodes; at \
+         most {MAX_NODES} are imported",
+        net.nodes.len(),
+        places.points.len()
+    );
+    Err(Fault::node("graph", reason))
 }
 
 /// The tensors that some nodes read first, each once.
@@ -322,10 +357,11 @@ fn codes(
             if point.group != group {
                 continue;
             }
+            // What only moves the picture's pixels is in its group, and nothing else.
             if point.node.is_none() {
                 return picture_codes(manifest);
             }
-            // Scores that are cut off are equal, and none of them is the largest.
+            // An output is for whoever reads it: nothing of it is cut off.
             if wiring.is_output(&point.tensor) {
                 method = Method::MinMax;
             }

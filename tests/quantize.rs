@@ -223,7 +223,7 @@ fn one_black_picture_is_warned_of() {
     let output = atrous(&USUAL, folder.path());
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
-    assert!(stderr.contains("has 1 picture"), "{stderr}");
+    assert!(stderr.contains("1 picture of"), "{stderr}");
     assert!(stderr.contains("one and the same value"), "{stderr}");
 }
 

@@ -1,6 +1,6 @@
 //! `atrous eval`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -21,7 +21,6 @@ use super::signals::stop_on_signals;
 use super::{Global, output};
 
 mod csv;
-mod partial;
 mod report;
 mod samples;
 mod scheme;
@@ -148,10 +147,11 @@ pub fn run(args: &EvalArgs, global: &Global) -> Result<()> {
     let settings = Settings::resolve(&args.flags(), |key| std::env::var(key).ok())?;
     // What can fail at once comes before the models.
     let mut samples = Samples::open(&args.images, args.labels.as_deref(), args.limit)?;
-    let mut evaluation = Evaluation::open(args, &settings, global)?;
-
+    // From here on there are files under temporary names.
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signals(&stop)?;
+    let mut evaluation = Evaluation::open(args, &settings, global)?;
+
     let start = Instant::now();
     let shown = Pictures::new(global.chatty(), samples.total());
     let mut sample = Sample::default();
@@ -196,6 +196,27 @@ fn judge(least: Option<f64>, miou: Option<f64>) -> Result<()> {
     }
 }
 
+/// Refuses to write a table over a picture or a label.
+fn spare_inputs(csv: &Path, inputs: [Option<&Path>; 2]) -> Result<()> {
+    // What is not there yet is no input.
+    let Some(real) = csv.canonicalize().ok().filter(|real| real.is_file()) else {
+        return Ok(());
+    };
+    let mut inputs = inputs
+        .into_iter()
+        .flatten()
+        .filter_map(|i| i.canonicalize().ok());
+    if inputs.any(|input| real == input || real.parent() == Some(&input)) {
+        let text = format!(
+            "--csv {}: it lies among the pictures or labels, which are not written over; name a \
+             file elsewhere",
+            csv.display()
+        );
+        return Err(Misused(text).into());
+    }
+    Ok(())
+}
+
 /// The models, what was counted so far, and what is being written.
 struct Evaluation {
     scheme: Scheme,
@@ -217,6 +238,9 @@ struct Evaluation {
 
 impl Evaluation {
     fn open(args: &EvalArgs, settings: &Settings, global: &Global) -> Result<Self> {
+        if let Some(csv) = &args.csv {
+            spare_inputs(csv, [Some(args.images.as_path()), args.labels.as_deref()])?;
+        }
         let table = args.csv.as_deref().map(Table::create).transpose()?;
         let count = usize::from(args.worst_count);
         let worst = args.worst.as_deref();
@@ -341,10 +365,11 @@ impl Evaluation {
                         some of --ignore out, or see what the labels hold";
             return Err(Misused(text.into()).into());
         }
-        let worst = self.worst.take().map(Worst::finish).transpose()?;
+        // The table first: without it the drawings have no names.
         if let Some(table) = self.table.take() {
             table.finish()?;
         }
+        let worst = self.worst.take().map(Worst::finish).transpose()?;
         Ok(Report {
             images: self.images,
             pixels: self.pixels,

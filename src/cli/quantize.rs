@@ -14,11 +14,12 @@ use atrous::engine::tract::TractSegmenter;
 use atrous::engine::{Segmenter, Shape};
 use atrous::mask::Mask;
 use atrous::model::artifact::{Artifact, Golden, golden};
-use atrous::model::{Graph, Manifest, sha256_hex};
-use atrous::output_file;
+use atrous::model::{Graph, MANIFEST_NAME, Manifest, sha256_hex};
+use atrous::output_file::Partial;
 use atrous::quantize::{Layer, Method, Options, Quantized, Stage, quantize};
 
 use super::compile::GOLDEN_SEED;
+use super::exit::Misused;
 use super::import::{ImportLimits, Imported, Importer, Outcome, Refused, Request, Source};
 use super::{Global, output};
 use calibration::Calibration;
@@ -98,6 +99,8 @@ struct Report<'a> {
     equalized_channels: usize,
     /// Tensors that had one value in all pictures.
     constant: &'a [String],
+    /// Signal to noise of the scores in decibels, against the model as it came.
+    scores_db: Option<f64>,
     against: Option<Agreement>,
     seconds: f64,
     layers: &'a [Layer],
@@ -116,9 +119,17 @@ struct Agreement {
 pub fn run(args: &QuantizeArgs, global: &Global) -> Result<()> {
     let start = Instant::now();
     let importer = args.limits.importer(global);
+    // What can fail at once comes before the long work.
+    let names = Names::of(&args.output)?;
     let source = float_model(&args.model, &importer)?;
     let Source { model, graph } = &source;
-    let calibration = Calibration::read(&args.images, &model.manifest, args.pictures as usize)?;
+    names.spare(&model.origin)?;
+    let mut other = match &args.against {
+        None => None,
+        Some(name) => Some(Other::open(name, &source, &importer)?),
+    };
+    let most = args.pictures as usize;
+    let calibration = Calibration::read(&args.images, &model.manifest, most)?;
     warn_of_few(&calibration, args);
     let options = Options {
         method: match args.method {
@@ -140,35 +151,24 @@ pub fn run(args: &QuantizeArgs, global: &Global) -> Result<()> {
         &options,
         |stage, done, all| bar.show(stage_text(stage), done, all),
     )?;
-    if !quantized.constant.is_empty() {
-        log::warn!(
-            "{} of {} tensors had one and the same value in all pictures ('{}' first): their \
-             ranges are guesses; use pictures such as the model will see",
-            quantized.constant.len(),
-            quantized.layers.len(),
-            quantized.constant[0]
-        );
-    }
-    let names = Names::of(&args.output);
+    warn_of_constants(&quantized);
     let manifest = manifest_of(&model.manifest, &quantized.onnx, &names)?;
-    let artifact = artifact(&quantized, &manifest, &names, &calibration, args);
-    let artifact = match artifact {
+    let artifact = match artifact(&quantized, &manifest, &names, &calibration, args) {
         Ok(artifact) => Some(artifact),
         Err(error) => {
             log::warn!("no artifact is written: {error:#}");
             None
         }
     };
-    let against = match &args.against {
+    write(&names, &quantized, &manifest, artifact.as_ref())?;
+    let against = match &mut other {
         None => None,
-        Some(name) => {
-            let own = (&quantized, &manifest, artifact.as_ref());
-            let models = compared(name, &source, own, &importer)?;
-            Some(agreement(name, models, pictures, &bar)?)
+        Some(other) => {
+            let own = own_segmenter(&quantized, &manifest, artifact.as_ref())?;
+            Some(other.agreement(own, pictures, &bar)?)
         }
     };
     drop(bar);
-    write(&names, &quantized, &manifest, artifact.as_ref())?;
     let report = Report {
         onnx: &names.onnx,
         manifest: &names.manifest,
@@ -179,6 +179,7 @@ pub fn run(args: &QuantizeArgs, global: &Global) -> Result<()> {
         convolutions: quantized.convolutions,
         equalized_channels: quantized.equalized,
         constant: &quantized.constant,
+        scores_db: quantized.scores_db,
         against,
         seconds: start.elapsed().as_secs_f64(),
         layers: &quantized.layers,
@@ -209,13 +210,24 @@ fn float_model(name: &str, importer: &Importer) -> Result<Source> {
     }
 }
 
+fn warn_of_constants(quantized: &Quantized) {
+    if let Some(first) = quantized.constant.first() {
+        log::warn!(
+            "{} of {} tensors had one and the same value in all pictures ('{first}' first): their \
+             ranges are guesses; use pictures such as the model will see",
+            quantized.constant.len(),
+            quantized.layers.len(),
+        );
+    }
+}
+
 fn warn_of_few(calibration: &Calibration, args: &QuantizeArgs) {
     let count = calibration.pictures.len();
     if count < FEW_PICTURES {
         log::warn!(
-            "'{}' has {count} picture{}: ranges from so few do not fit others; take some dozens",
-            args.images.display(),
-            if count == 1 { "" } else { "s" }
+            "{count} picture{} of '{}': ranges from so few do not fit others; take some dozens",
+            if count == 1 { "" } else { "s" },
+            args.images.display()
         );
     }
 }
@@ -252,9 +264,22 @@ struct Names {
 }
 
 impl Names {
-    fn of(output: &Path) -> Self {
+    /// The names that `-o` stands for, in a folder that is there.
+    fn of(output: &Path) -> Result<Self> {
+        let misused = |reason: &str| {
+            let text = format!("--output {}: {reason}", output.display());
+            Err(Misused(text).into())
+        };
+        let is_folder = output.as_os_str().as_encoded_bytes().ends_with(b"/") || output.is_dir();
+        let Some(name) = output.file_name().filter(|_| !is_folder) else {
+            return misused("it is a folder; name the files in it, such as FOLDER/model");
+        };
+        let folder = output.parent().unwrap_or(Path::new(""));
+        if !folder.as_os_str().is_empty() && !folder.is_dir() {
+            return misused("there is no such folder; make it first");
+        }
         let known = ["onnx", "toml", "atrous"];
-        let extension = output.extension().and_then(|e| e.to_str());
+        let extension = Path::new(name).extension().and_then(|e| e.to_str());
         let stem = match extension {
             Some(extension) if known.contains(&extension) => output.with_extension(""),
             _ => output.to_owned(),
@@ -266,11 +291,35 @@ impl Names {
             PathBuf::from(name)
         };
         let [onnx, manifest, artifact] = known.map(with);
-        Self {
+        Ok(Self {
             onnx,
             manifest,
             artifact,
+        })
+    }
+
+    /// Refuses to write over the float model or its manifest.
+    fn spare(&self, model: &str) -> Result<()> {
+        let model = Path::new(model);
+        let own = [
+            model.to_owned(),
+            model.with_extension("toml"),
+            model.with_file_name(MANIFEST_NAME),
+        ];
+        let real = |path: &Path| path.canonicalize().ok();
+        for target in [&self.onnx, &self.manifest] {
+            if real(target)
+                .is_some_and(|target| own.iter().any(|own| real(own) == Some(target.clone())))
+            {
+                let text = format!(
+                    "'{}' belongs to the float model and is not written over; choose another \
+                     --output",
+                    target.display()
+                );
+                return Err(Misused(text).into());
+            }
         }
+        Ok(())
     }
 }
 
@@ -314,88 +363,124 @@ fn artifact(
     })
 }
 
-/// Runs two models over the pictures; they must agree in size and classes.
-fn agreement(
-    name: &str,
-    (mut other, mut own): (Box<dyn Segmenter>, Box<dyn Segmenter>),
-    pictures: &[Vec<u8>],
-    bar: &Bar,
-) -> Result<Agreement> {
-    let shapes = [other.shape(), own.shape()];
-    if shapes[0] != shapes[1] {
-        let [other, own] = shapes.map(|shape| {
-            let Shape {
-                width,
-                height,
-                classes,
-            } = shape;
-            format!("{width}x{height} and {classes} classes")
-        });
-        let text = format!(
-            "model '{name}' has an input of {other}, the quantized one of {own}: their masks \
-             cannot be compared"
-        );
-        return Err(Refused::model(text).into());
-    }
-    let (mut theirs, mut ours) = (Mask::default(), Mask::default());
-    let (mut same, mut all) = (0, 0);
-    for (done, rgb) in pictures.iter().enumerate() {
-        bar.show("comparing masks", done, pictures.len());
-        other.segment(rgb, &mut theirs)?;
-        own.segment(rgb, &mut ours)?;
-        let pairs = theirs.labels.iter().zip(&ours.labels);
-        same += pairs.filter(|(a, b)| a == b).count();
-        all += ours.labels.len();
-    }
-    Ok(Agreement {
-        model: name.to_owned(),
-        pixels: same as f64 / all.max(1) as f64,
-        pictures: pictures.len(),
-    })
+/// A model whose masks the quantized one's are compared with.
+struct Other {
+    name: String,
+    segmenter: Box<dyn Segmenter>,
 }
 
-/// The two models that masks are compared of: another one, or the float model itself, and
-/// the quantized one.
-fn compared(
-    name: &str,
-    float: &Source,
-    quantized: (&Quantized, &Manifest, Option<&Artifact>),
-    importer: &Importer,
-) -> Result<(Box<dyn Segmenter>, Box<dyn Segmenter>)> {
-    let options = program::Options::default();
-    let other: Box<dyn Segmenter> = match name {
-        "float" => Box::new(TractSegmenter::from_graph(&float.model, &float.graph)?),
-        _ => super::model::open(name, None, importer, options)?.segmenter,
-    };
-    let own: Box<dyn Segmenter> = match quantized {
-        (_, manifest, Some(artifact)) => Box::new(ProgramSegmenter::with(
-            manifest,
-            &artifact.program,
-            options,
-        )?),
-        (quantized, manifest, None) => {
-            let origin = &manifest.file;
-            let graph = Graph::parse(&quantized.onnx, origin)?;
-            Box::new(TractSegmenter::of_graph(manifest, origin, &graph)?)
+impl Other {
+    /// Opens a model of the float one's size and classes; `float` is that one itself.
+    fn open(name: &str, float: &Source, importer: &Importer) -> Result<Self> {
+        let Source { model, graph } = float;
+        let segmenter: Box<dyn Segmenter> = match name {
+            "float" => Box::new(TractSegmenter::from_graph(model, graph)?),
+            _ => {
+                let options = program::Options::default();
+                super::model::open(name, None, importer, options)?.segmenter
+            }
+        };
+        let own = Shape {
+            width: model.manifest.input.width,
+            height: model.manifest.input.height,
+            classes: model.manifest.classes.len(),
+        };
+        if segmenter.shape() != own {
+            let [other, own] = [segmenter.shape(), own].map(|shape| {
+                let Shape {
+                    width,
+                    height,
+                    classes,
+                } = shape;
+                format!("{width}x{height} and {classes} classes")
+            });
+            let text = format!(
+                "model '{name}' has an input of {other}, the model to quantize one of {own}: \
+                 their masks cannot be compared"
+            );
+            return Err(Refused::model(text).into());
         }
-    };
-    Ok((other, own))
+        Ok(Self {
+            name: name.to_owned(),
+            segmenter,
+        })
+    }
+
+    /// Runs both models over the pictures.
+    fn agreement(
+        &mut self,
+        mut own: Box<dyn Segmenter>,
+        pictures: &[Vec<u8>],
+        bar: &Bar,
+    ) -> Result<Agreement> {
+        let (mut theirs, mut ours) = (Mask::default(), Mask::default());
+        let (mut same, mut all) = (0, 0);
+        for (done, rgb) in pictures.iter().enumerate() {
+            bar.show("comparing masks", done, pictures.len());
+            self.segmenter.segment(rgb, &mut theirs)?;
+            own.segment(rgb, &mut ours)?;
+            let pairs = theirs.labels.iter().zip(&ours.labels);
+            same += pairs.filter(|(a, b)| a == b).count();
+            all += ours.labels.len();
+        }
+        Ok(Agreement {
+            model: self.name.clone(),
+            pixels: same as f64 / all.max(1) as f64,
+            pictures: pictures.len(),
+        })
+    }
 }
 
+/// What runs the quantized model: its program, or tract where it has none.
+fn own_segmenter(
+    quantized: &Quantized,
+    manifest: &Manifest,
+    artifact: Option<&Artifact>,
+) -> Result<Box<dyn Segmenter>> {
+    let options = program::Options::default();
+    if let Some(artifact) = artifact {
+        let segmenter = ProgramSegmenter::with(manifest, &artifact.program, options)?;
+        return Ok(Box::new(segmenter));
+    }
+    let graph = Graph::parse(&quantized.onnx, &manifest.file)?;
+    let segmenter = TractSegmenter::of_graph(manifest, &manifest.file, &graph)?;
+    Ok(Box::new(segmenter))
+}
+
+/// Writes all files, or none. Where there is no artifact, one of an earlier model goes.
 fn write(
     names: &Names,
     quantized: &Quantized,
     manifest: &Manifest,
     artifact: Option<&Artifact>,
 ) -> Result<()> {
-    let put = |path: &Path, bytes: &[u8]| {
-        let written = output_file::replace(path, bytes);
-        written.with_context(|| format!("'{}' cannot be written", path.display()))
-    };
-    put(&names.onnx, &quantized.onnx)?;
-    put(&names.manifest, toml::to_string(manifest)?.as_bytes())?;
+    let fault = |path: &Path| format!("'{}' cannot be written", path.display());
+    let text = toml::to_string(manifest)?;
+    let mut files = vec![
+        (&names.onnx, quantized.onnx.clone()),
+        (&names.manifest, text.into_bytes()),
+    ];
     if let Some(artifact) = artifact {
-        artifact.write(&names.artifact)?;
+        let name = names.artifact.display().to_string();
+        files.push((&names.artifact, artifact.to_bytes(&name)?));
+    }
+    let mut written = Vec::new();
+    for (path, bytes) in &files {
+        if path.is_dir() {
+            bail!("{}: it is a folder", fault(path));
+        }
+        let partial = Partial::write(path, bytes).with_context(|| fault(path))?;
+        written.push((partial, *path));
+    }
+    for (partial, path) in written {
+        partial.rename(path).with_context(|| fault(path))?;
+    }
+    if artifact.is_none() && names.artifact.is_file() {
+        log::warn!(
+            "'{}' was of another model and is removed",
+            names.artifact.display()
+        );
+        std::fs::remove_file(&names.artifact).with_context(|| fault(&names.artifact))?;
     }
     Ok(())
 }
@@ -429,8 +514,8 @@ fn text(report: &Report, worst: usize) -> Result<String> {
             )?;
         }
     }
-    if let Some(last) = report.layers.last().and_then(|layer| layer.sqnr_db) {
-        writeln!(out, "scores: {last:.1} dB")?;
+    if let Some(scores) = report.scores_db {
+        writeln!(out, "scores: {scores:.1} dB against the model as it came")?;
     }
     if let Some(Agreement {
         model,

@@ -234,8 +234,13 @@ impl Importer {
         shape: Option<Vec<usize>>,
         constant: Option<Constant>,
     ) -> Result<SourceId, Fault> {
+        // An empty side must not hide others of any length: parts of shapes are counted too.
+        let counted = |shape: &Vec<usize>| {
+            let sides: Vec<usize> = shape.iter().map(|&side| side.max(1)).collect();
+            shape::elements(&sides).is_some_and(|n| n <= limits::MAX_ELEMENTS)
+        };
         if let Some(shape) = &shape
-            && shape::elements(shape).is_none_or(|n| n > limits::MAX_ELEMENTS)
+            && !counted(shape)
         {
             return Err(Fault::TooLarge {
                 what: format!("tensor '{name}' of shape {shape:?}"),

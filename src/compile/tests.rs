@@ -303,6 +303,19 @@ fn a_picture_that_is_quantized_twice_is_refused() {
 }
 
 #[test]
+fn an_empty_side_hides_no_long_one() {
+    let mut graph = tiny();
+    graph.initializer.push(TensorProto {
+        name: "empty".into(),
+        dims: vec![0, 1 << 40, 1 << 40],
+        data_type: 1,
+        ..Default::default()
+    });
+    graph.node.push(node("Flatten", &["empty"], "flat"));
+    assert!(matches!(lowered(&graph), Err(Fault::TooLarge { .. })));
+}
+
+#[test]
 fn a_float_graph_is_not_quantized() {
     let mut graph = tiny();
     assert!(is_quantized(&graph));

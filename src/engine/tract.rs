@@ -124,6 +124,16 @@ impl TractSegmenter {
             .sum()
     }
 
+    /// Whether each of the graph's outputs holds real numbers of 32 bits.
+    pub fn real_outputs(&self) -> Vec<bool> {
+        let model = self.plan.model();
+        let is_real = |output| {
+            let fact = model.output_fact(output);
+            fact.is_ok_and(|fact| fact.datum_type == f32::datum_type())
+        };
+        (0..model.outputs.len()).map(is_real).collect()
+    }
+
     /// Gives `see` the place, the shape and the values of each of the graph's outputs that
     /// hold real numbers.
     ///

@@ -2,12 +2,13 @@
 
 use serde::Serialize;
 
-use super::QuantizeError;
 use super::net::Net;
 use super::observe::Observer;
 use super::place::Point;
 use super::write::Scales;
-use crate::model::Manifest;
+use super::{Fault, QuantizeError};
+use crate::engine::tract::TractSegmenter;
+use crate::model::{Graph, Manifest};
 
 /// A tensor that has codes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -53,34 +54,39 @@ pub struct Noise {
 
 impl Noise {
     fn add(&mut self, float: &[f32], quantized: &[f32]) {
-        for (float, quantized) in float.chunks(1024).zip(quantized.chunks(1024)) {
-            let (mut signal, mut noise) = (0.0f32, 0.0f32);
-            for (f, q) in float.iter().zip(quantized) {
-                signal += f * f;
-                noise += (f - q) * (f - q);
-            }
-            self.signal += f64::from(signal);
-            self.noise += f64::from(noise);
+        for (&f, &q) in float.iter().zip(quantized) {
+            let (f, q) = (f64::from(f), f64::from(q));
+            self.signal += f * f;
+            self.noise += (f - q) * (f - q);
         }
     }
 
-    fn ratio(self) -> Option<f64> {
+    /// In decibels; `None` where there is no signal or no noise.
+    pub fn ratio(self) -> Option<f64> {
         (self.signal > 0.0 && self.noise > 0.0).then(|| 10.0 * (self.signal / self.noise).log10())
     }
 }
 
-/// Runs both graphs, each with the names of the same tensors, over pictures.
+/// Runs both graphs, each with the names of the same tensors, over pictures; `untouched` is
+/// the graph as it came. The second result is for its first output, where that is real
+/// numbers.
 pub fn compare(
+    untouched: &Graph,
     (float, names): (&Net, &[String]),
     (quantized, codes): (&Net, &[String]),
     manifest: &Manifest,
     path: &str,
     pictures: &[&Vec<u8>],
     mut progress: impl FnMut(usize),
-) -> Result<Vec<Noise>, QuantizeError> {
+) -> Result<(Vec<Noise>, Noise), QuantizeError> {
     let mut all = vec![Noise::default(); names.len()];
     let mut values = vec![Vec::new(); names.len()];
+    let (mut scores, mut end) = (Noise::default(), Vec::new());
+    let output = quantized.model.graph.iter().flat_map(|graph| &graph.output);
+    let output: Vec<String> = output.take(1).map(|output| output.name.clone()).collect();
+    let mut original = TractSegmenter::of_graph(manifest, path, untouched)?;
     let mut float = Observer::new(float, manifest, names, path)?;
+    let mut last = Observer::new(quantized, manifest, &output, path)?;
     let mut quantized = Observer::new(quantized, manifest, codes, path)?;
     for (done, rgb) in pictures.iter().enumerate() {
         progress(done);
@@ -95,6 +101,16 @@ pub fn compare(
         quantized
             .run(rgb, add)
             .map_err(|fault| fault.of(path, codes))?;
+        let keep = |place: usize, _: &[usize], seen: &[f32]| {
+            if place == 0 {
+                end.clear();
+                end.extend_from_slice(seen);
+            }
+        };
+        let ran = original.outputs(rgb, keep);
+        ran.map_err(|error| Fault::node("graph", error.to_string()).of(path, &[]))?;
+        last.run(rgb, |_, _, seen| scores.add(&end, seen))
+            .map_err(|fault| fault.of(path, &output))?;
     }
-    Ok(all)
+    Ok((all, scores))
 }

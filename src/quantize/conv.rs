@@ -7,6 +7,9 @@ use super::net::{Net, int, ints, text};
 /// Largest code of a weight: codes are symmetric, so that a pair of products fits 16 bits.
 pub const LARGEST_WEIGHT: f32 = 127.0;
 
+/// Least scale of the sums of products.
+const LEAST_SUM: f32 = 1e-30;
+
 /// Sides of a convolution's weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kernel {
@@ -104,14 +107,19 @@ pub fn weight_scale(weights: &[f32], importance: &[f64], bias: f32, step: f32) -
     let largest = weights.iter().fold(0.0f32, |m, w| m.max(w.abs()));
     // Sums are of 32 bits; the rest of them is for the products.
     let room = bias.abs() / step / (1 << 29) as f32;
-    let whole = (largest / LARGEST_WEIGHT).max(room).max(f32::MIN_POSITIVE);
+    // Scales of sums are products, and must be numbers that no runtime takes for zero.
+    let least = room.max(LEAST_SUM / step.min(1.0));
+    if largest == 0.0 {
+        return least.max(1.0 / LARGEST_WEIGHT);
+    }
+    let whole = (largest / LARGEST_WEIGHT).max(least);
     let error = |scale: f32| -> f64 {
         let each = weights.iter().zip(importance);
         each.map(|(&w, &importance)| f64::from(w - rounded(w, scale) * scale).powi(2) * importance)
             .sum()
     };
     let shares = (0..16).map(|step| whole * (1.0 - step as f32 / 80.0));
-    let scales = shares.filter(|&scale| scale >= room.max(f32::MIN_POSITIVE));
+    let scales = shares.filter(|&scale| scale >= least);
     let best = scales.map(|scale| (error(scale), scale));
     best.min_by(|a, b| a.0.total_cmp(&b.0))
         .map_or(whole, |(_, scale)| scale)
@@ -165,16 +173,27 @@ mod tests {
     }
 
     #[test]
+    fn weights_of_nothing_but_zeros_have_a_sound_scale() {
+        for step in [1.0, 1e-9, 1e-36] {
+            let scale = weight_scale(&[0.0; 4], &[1.0; 4], 0.0, step);
+            assert!(
+                scale * step >= f32::MIN_POSITIVE && scale.is_finite(),
+                "{step}"
+            );
+        }
+    }
+
+    #[test]
     fn a_scale_fits_the_weights_that_matter() {
-        let weights = [0.5, 0.25, -0.125, 1.0];
-        let plain = weight_scale(&weights, &[1.0; 4], 0.0, 1.0);
-        assert!((0.8 / 127.0..=1.0 / 127.0).contains(&plain), "{plain}");
+        let weights = [0.5, 0.27, -0.13, 1.0];
         // What nothing is multiplied with may be cut off.
-        let cut = weight_scale(&weights, &[1.0, 1.0, 1.0, 0.0], 0.0, 1.0);
+        let [plain, cut] =
+            [1.0, 0.0].map(|last| weight_scale(&weights, &[1.0, 1.0, 1.0, last], 0.0, 1.0));
+        assert!((0.8 / 127.0..=1.0 / 127.0).contains(&plain), "{plain}");
         let error = |scale: f32| -> f32 {
             let kept = weights[..3].iter();
             kept.map(|&w| (w - rounded(w, scale) * scale).powi(2)).sum()
         };
-        assert!(error(cut) <= error(plain));
+        assert!(error(cut) < error(plain), "{cut} {plain}");
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use tract_onnx::pb::type_proto::Value as TypeValue;
-use tract_onnx::pb::{AttributeProto, ModelProto, NodeProto, TensorProto};
+use tract_onnx::pb::{AttributeProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 
 use super::Fault;
 use crate::compile::constant::{Constant, Data};
@@ -14,8 +14,9 @@ pub const OPERATOR_SET: i64 = 13;
 
 /// Operators whose inputs, attributes or default axis changed up to [`OPERATOR_SET`], and the
 /// set since which they are as they are there.
-const CHANGED: [(&str, i64); 10] = [
+const CHANGED: [(&str, i64); 12] = [
     ("Clip", 11),
+    ("Hardmax", 13),
     ("LogSoftmax", 13),
     ("Pad", 11),
     ("ReduceSum", 13),
@@ -25,7 +26,14 @@ const CHANGED: [(&str, i64); 10] = [
     ("Split", 13),
     ("Squeeze", 13),
     ("Unsqueeze", 13),
+    ("Upsample", 10),
 ];
+/// The oldest operator set that is raised: before it, sums broadcast by attributes.
+const OLDEST: i64 = 9;
+/// The first format of the file in which constants need not be inputs too.
+const FORMAT: i64 = 7;
+/// The number of 16-bit floats in `TensorProto.DataType` in onnx.proto.
+const FLOAT16: i64 = 10;
 
 /// A float graph.
 #[derive(Debug, Clone)]
@@ -40,6 +48,23 @@ pub struct Net {
     pub opaque: Vec<TensorProto>,
     /// The picture.
     pub input: String,
+    names: Names,
+}
+
+/// Names that are taken.
+#[derive(Debug, Clone, Default)]
+pub struct Names(HashSet<String>);
+
+impl Names {
+    /// The name, or one made from it that is free; it is taken from then on.
+    pub fn unused(&mut self, name: &str) -> String {
+        let mut unused = name.to_owned();
+        while self.0.contains(&unused) {
+            unused.push('_');
+        }
+        self.0.insert(unused.clone());
+        unused
+    }
 }
 
 impl Net {
@@ -59,9 +84,25 @@ impl Net {
             return Err(Fault::node("graph", reason));
         };
         let input = input.to_owned();
+        let mut types = graph.input.iter().filter_map(element);
+        if types.any(|element| i64::from(element) == FLOAT16) {
+            let reason = "it reads 16-bit floats: export the model in 32 bits".to_owned();
+            return Err(Fault::node(&input, reason));
+        }
         graph.input.retain(|value| value.name == input);
         graph.value_info.clear();
+        let made = nodes
+            .iter()
+            .flat_map(|node| node.output.iter().chain(&node.input));
+        let around = graph
+            .input
+            .iter()
+            .chain(&graph.output)
+            .map(|value| &value.name);
+        let taken = made.chain(around).chain(tensors.iter().map(|t| &t.name));
+        let taken = Names(taken.cloned().collect());
         let mut net = Self {
+            names: taken,
             nodes: Vec::with_capacity(nodes.len()),
             stored: BTreeMap::new(),
             opaque: Vec::new(),
@@ -78,6 +119,7 @@ impl Net {
             net.add(node)?;
         }
         net.upgrade()?;
+        net.prune();
         net.fold_norms();
         net.complete_convolutions();
         Ok(net)
@@ -94,27 +136,71 @@ impl Net {
     }
 
     /// Adds a node, or the constant that it makes.
-    fn add(&mut self, node: NodeProto) -> Result<(), Fault> {
+    fn add(&mut self, mut node: NodeProto) -> Result<(), Fault> {
+        let fail = |reason: &str| {
+            let name = node_name(&node, self.nodes.len());
+            Err(Fault::node(&name, reason.to_owned()))
+        };
+        if node
+            .attribute
+            .iter()
+            .any(|a| a.g.is_some() || !a.graphs.is_empty())
+        {
+            return fail("holds a graph of its own: export the model without control flow");
+        }
+        if node.op_type == "Cast" && int(&node, "to", 0) == FLOAT16 {
+            return fail("makes 16-bit floats: export the model in 32 bits");
+        }
+        let is_constant = node.op_type == "Constant";
+        if node.output.is_empty() || (node.input.is_empty() && !is_constant) {
+            return fail("reads or makes nothing");
+        }
+        if node.op_type == "Dropout" {
+            // Which drops nothing outside of training.
+            node.op_type = "Identity".into();
+            node.attribute.clear();
+            node.input.truncate(1);
+            node.output.truncate(1);
+        }
         let made = match node.op_type.as_str() {
-            "Constant" => {
-                let value = node.attribute.iter().find(|a| a.name == "value");
-                value.and_then(|a| a.t.as_ref()).and_then(Constant::decode)
-            }
+            "Constant" => stored(&node),
             "Identity" => self.constant(&node, 0).cloned(),
             "Cast" => {
-                let to = node.attribute.iter().find(|a| a.name == "to");
                 let input = self.constant(&node, 0);
-                input.zip(to).and_then(|(input, to)| input.cast(to.i))
+                input.and_then(|input| input.cast(int(&node, "to", 0)))
             }
             _ => None,
         };
-        match (made, node.output.first()) {
-            (Some(constant), Some(output)) => self.store(&output.clone(), constant),
+        match (made, &node.output[0]) {
+            (Some(constant), output) if !self.wants(output) => {
+                self.store(&output.clone(), constant)
+            }
             _ => {
                 self.nodes.push(node);
                 Ok(())
             }
         }
+    }
+
+    /// Whether a tensor is an output of the graph.
+    fn wants(&self, tensor: &str) -> bool {
+        let mut outputs = self.model.graph.iter().flat_map(|graph| &graph.output);
+        outputs.any(|output| output.name == tensor)
+    }
+
+    /// Leaves out what no output of the graph depends on.
+    fn prune(&mut self) {
+        let outputs = self.model.graph.iter().flat_map(|graph| &graph.output);
+        let mut needed: HashSet<String> = outputs.map(|output| output.name.clone()).collect();
+        let mut kept: Vec<NodeProto> = Vec::with_capacity(self.nodes.len());
+        for node in std::mem::take(&mut self.nodes).into_iter().rev() {
+            if node.output.iter().any(|output| needed.contains(output)) {
+                needed.extend(node.input.iter().cloned());
+                kept.push(node);
+            }
+        }
+        kept.reverse();
+        self.nodes = kept;
     }
 
     /// The constant that an input of a node names.
@@ -148,13 +234,13 @@ impl Net {
     pub fn is_real_picture(&self) -> bool {
         let graph = self.model.graph.as_ref();
         let input = graph.and_then(|graph| graph.input.first());
-        let kind = input.and_then(|input| input.r#type.as_ref()?.value.as_ref());
         // The number of floats in `TensorProto.DataType` in onnx.proto.
-        kind.is_some_and(|TypeValue::TensorType(tensor)| tensor.elem_type == 1)
+        input.and_then(element) == Some(1)
     }
 
     /// Raises the operator set to one that knows scales for each channel.
     fn upgrade(&mut self) -> Result<(), Fault> {
+        self.model.ir_version = self.model.ir_version.max(FORMAT);
         let sets = self.model.opset_import.iter_mut();
         let Some(set) = sets.into_iter().find(|set| set.domain.is_empty()) else {
             return Ok(());
@@ -167,6 +253,12 @@ impl Net {
             let mut changes = CHANGED.iter();
             changes.any(|&(op, since)| op == node.op_type && version < since)
         };
+        if version < OLDEST {
+            let reason = format!(
+                "it is of operator set {version}; export the model for {OPERATOR_SET} or later"
+            );
+            return Err(Fault::node("graph", reason));
+        }
         if let Some(node) = self.nodes.iter().find(changed) {
             let reason = format!(
                 "{} means something else in operator set {} than in {OPERATOR_SET}, the first \
@@ -223,7 +315,11 @@ impl Net {
             row.iter_mut()
                 .for_each(|w| *w = (f64::from(*w) * factor(o)) as f32);
         }
-        let old = self.floats(before, 2);
+        let old = match before.input.get(2).filter(|name| !name.is_empty()) {
+            None => None,
+            // One that is worked out while the graph runs cannot be folded into.
+            Some(_) => Some(self.floats(before, 2).filter(|old| old.len() == channels)?),
+        };
         let bias = (0..channels).map(|o| {
             let old = old.map_or(0.0, |old| f64::from(old[o]));
             ((old - f64::from(mean[o])) * factor(o) + f64::from(shift[o])) as f32
@@ -240,32 +336,29 @@ impl Net {
         Some(())
     }
 
-    /// Gives every convolution a bias, and constants that no other node reads.
+    /// Gives every convolution a bias, and constants that nothing else reads.
     fn complete_convolutions(&mut self) {
-        let mut seen = HashSet::new();
+        let mut readers: HashMap<String, usize> = HashMap::new();
+        let read = self.nodes.iter().flat_map(|node| &node.input);
+        for name in read {
+            *readers.entry(name.clone()).or_default() += 1;
+        }
         for index in 0..self.nodes.len() {
-            let node = &self.nodes[index];
-            if node.op_type != "Conv" {
+            if self.nodes[index].op_type != "Conv" {
                 continue;
             }
-            let Some(weights) = self.constant(node, 1).cloned() else {
+            let Some(weights) = self.constant(&self.nodes[index], 1) else {
                 continue;
             };
-            let (name, bias) = (node.input[1].clone(), node.input.get(2).cloned());
-            if !seen.insert(name) {
-                self.set_constant(index, 1, "own", weights.clone());
+            let channels = weights.shape.first().copied().unwrap_or(0);
+            if self.nodes[index].input.get(2).is_none_or(String::is_empty) {
+                self.set_constant(index, 2, "bias", vector(vec![0.0; channels]));
             }
-            match bias.filter(|bias| !bias.is_empty()) {
-                None => {
-                    let channels = weights.shape.first().copied().unwrap_or(0);
-                    self.set_constant(index, 2, "bias", vector(vec![0.0; channels]));
-                }
-                Some(bias) => {
-                    if let Some(values) = self.stored.get(&bias).cloned()
-                        && !seen.insert(bias)
-                    {
-                        self.set_constant(index, 2, "own_bias", values);
-                    }
+            for (input, what) in [(1, "own_weights"), (2, "own_bias")] {
+                let name = &self.nodes[index].input[input];
+                let is_shared = readers.get(name).is_some_and(|&n| n > 1) || self.wants(name);
+                if let Some(constant) = self.stored.get(name).filter(|_| is_shared).cloned() {
+                    self.set_constant(index, input, what, constant);
                 }
             }
         }
@@ -273,28 +366,17 @@ impl Net {
 
     /// Makes an input of a node a constant of its own.
     pub fn set_constant(&mut self, node: usize, input: usize, what: &str, constant: Constant) {
-        let name = self.unused(&format!("{}_{what}", self.nodes[node].output[0]));
+        let name = format!("{}_{what}", self.nodes[node].output[0]);
+        let name = self.names.unused(&name);
         let inputs = &mut self.nodes[node].input;
         inputs.resize(inputs.len().max(input + 1), String::new());
         inputs[input] = name.clone();
         self.stored.insert(name, constant);
     }
 
-    /// The name, or one made from it that no tensor has.
-    pub fn unused(&self, name: &str) -> String {
-        let is_used = |name: &str| {
-            self.stored.contains_key(name)
-                || self.opaque.iter().any(|t| t.name == name)
-                || self
-                    .nodes
-                    .iter()
-                    .any(|n| n.output.iter().any(|o| o == name))
-        };
-        let mut unused = name.to_owned();
-        while is_used(&unused) {
-            unused.push('_');
-        }
-        unused
+    /// The names that are taken.
+    pub fn names(&self) -> Names {
+        self.names.clone()
     }
 
     /// The graph as a model, with further tensors as outputs behind its own.
@@ -354,6 +436,43 @@ impl Wiring {
             _ => None,
         }
     }
+}
+
+/// The number of an input's element type.
+fn element(value: &ValueInfoProto) -> Option<i32> {
+    let kind = value.r#type.as_ref()?.value.as_ref()?;
+    let TypeValue::TensorType(tensor) = kind;
+    Some(tensor.elem_type)
+}
+
+/// How a node is named in messages: its operator and place where it has no name.
+fn node_name(node: &NodeProto, index: usize) -> String {
+    match node.name.as_str() {
+        "" => format!("{} {index}", node.op_type),
+        name => name.to_owned(),
+    }
+}
+
+/// The value of a Constant node, where it is of a known type.
+fn stored(node: &NodeProto) -> Option<Constant> {
+    if let Some(tensor) = attribute(node, "value").and_then(|a| a.t.as_ref()) {
+        return Constant::decode(tensor);
+    }
+    let one = |data| Constant {
+        shape: vec![],
+        data,
+    };
+    let list = |len, data| Constant {
+        shape: vec![len],
+        data,
+    };
+    node.attribute.iter().find_map(|a| match a.name.as_str() {
+        "value_float" => Some(one(Data::F32(vec![a.f]))),
+        "value_floats" => Some(list(a.floats.len(), Data::F32(a.floats.clone()))),
+        "value_int" => Some(one(Data::I64(vec![a.i]))),
+        "value_ints" => Some(list(a.ints.len(), Data::I64(a.ints.clone()))),
+        _ => None,
+    })
 }
 
 /// A list of floats.

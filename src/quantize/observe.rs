@@ -130,6 +130,23 @@ impl Observer {
         Ok(Self { engine, viewed })
     }
 
+    /// Whether each tensor in view holds real numbers.
+    pub fn are_real(&self) -> Vec<bool> {
+        let count = self
+            .viewed
+            .iter()
+            .flatten()
+            .max()
+            .map_or(0, |most| most + 1);
+        let mut real = vec![false; count];
+        for (viewed, is_real) in self.viewed.iter().zip(self.engine.real_outputs()) {
+            if let Some(number) = *viewed {
+                real[number] = is_real;
+            }
+        }
+        real
+    }
+
     /// Runs the graph over a picture: RGB at the model's size. `see` is given the number,
     /// shape and values of each tensor in view.
     ///

@@ -1,25 +1,26 @@
 //! Which tensors get codes, and which of them share a quantization.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use tract_onnx::pb::NodeProto;
 
+use super::conv::Kernel;
 use super::net::{Net, Wiring};
 
-/// Operators that have an integer form between tensors of codes.
-const ARITHMETIC: [&str; 19] = [
+/// Operators that have an integer form between tensors of codes; Conv with constant weights
+/// over rows and columns.
+const ARITHMETIC: [&str; 18] = [
     "Add",
     "AveragePool",
+    "BatchNormalization",
     "Clip",
     "Conv",
     "Div",
     "Elu",
-    "Gemm",
     "GlobalAveragePool",
     "HardSigmoid",
     "HardSwish",
     "LeakyRelu",
-    "MatMul",
     "Mul",
     "PRelu",
     "ReduceMean",
@@ -31,7 +32,7 @@ const ARITHMETIC: [&str; 19] = [
 
 /// Operators that move values or mix them between the smallest and the largest, so that
 /// their result has the quantization of what they read.
-const KEEPING: [&str; 13] = [
+const KEEPING: [&str; 14] = [
     "Concat",
     "DepthToSpace",
     "Expand",
@@ -43,6 +44,7 @@ const KEEPING: [&str; 13] = [
     "Resize",
     "Slice",
     "Squeeze",
+    "Tile",
     "Transpose",
     "Unsqueeze",
 ];
@@ -51,13 +53,11 @@ const KEEPING: [&str; 13] = [
 const CHOOSING: [&str; 3] = ["ArgMax", "LogSoftmax", "Softmax"];
 
 /// Operators that Relu and Clip behind them become a part of.
-const FUSING: [&str; 8] = [
+const FUSING: [&str; 6] = [
     "Add",
     "AveragePool",
     "Conv",
-    "Gemm",
     "GlobalAveragePool",
-    "MatMul",
     "Mul",
     "Sub",
 ];
@@ -83,8 +83,8 @@ pub struct Point {
 }
 
 impl Places {
-    /// Chooses them.
-    pub fn of(net: &Net) -> Self {
+    /// Chooses them among the tensors of real numbers, which `is_real` tells.
+    pub fn of(net: &Net, is_real: impl Fn(&str) -> bool) -> Self {
         let wiring = net.wiring();
         let mut points = Vec::new();
         if net.is_real_picture() && reads_codes(net, &wiring, &net.input) {
@@ -95,7 +95,7 @@ impl Places {
                 continue;
             };
             let waits = is_fused(net, &wiring, output) || is_scaling(net, &wiring, output);
-            if !is_quantizable(node) || waits {
+            if !is_quantizable(net, node) || waits || !is_real(output) {
                 continue;
             }
             if wiring.is_output(output) || reads_codes(net, &wiring, output) {
@@ -108,6 +108,8 @@ impl Places {
             .map(|(number, (tensor, _))| (tensor.as_str(), number))
             .collect();
         let mut groups = Groups::new(points.len());
+        // The picture has codes of its own, and so has what only moves its pixels.
+        let mut pictures = HashSet::from([net.input.as_str()]);
         for (number, (tensor, node)) in points.iter().enumerate() {
             let Some(node) = node.map(|node| &net.nodes[node]) else {
                 continue;
@@ -116,10 +118,14 @@ impl Places {
                 continue;
             }
             let is_concat = node.op_type == "Concat";
+            if !is_concat && pictures.contains(node.input[0].as_str()) {
+                pictures.insert(tensor);
+            }
             let read = &node.input[..if is_concat { node.input.len() } else { 1 }];
             for input in read {
                 // A part that others read too keeps codes of its own and is rescaled.
-                let shares = !is_concat || wiring.is_read_by_one(input).is_some();
+                let is_own = wiring.is_read_by_one(input).is_some();
+                let shares = !is_concat || (is_own && !pictures.contains(input.as_str()));
                 if let Some(&input) = numbers.get(input.as_str()).filter(|_| shares) {
                     groups.join(number, input);
                 }
@@ -142,19 +148,21 @@ impl Places {
 }
 
 /// Whether a node has an integer form between tensors of codes.
-pub fn is_quantizable(node: &NodeProto) -> bool {
-    let op = node.op_type.as_str();
-    ARITHMETIC.contains(&op) || KEEPING.contains(&op)
+fn is_quantizable(net: &Net, node: &NodeProto) -> bool {
+    match node.op_type.as_str() {
+        "Conv" => Kernel::of(net, node).is_some(),
+        op => ARITHMETIC.contains(&op) || KEEPING.contains(&op),
+    }
 }
 
 /// Whether a node reads codes where there are some.
-pub fn takes_codes(node: &NodeProto) -> bool {
-    is_quantizable(node) || CHOOSING.contains(&node.op_type.as_str())
+pub fn takes_codes(net: &Net, node: &NodeProto) -> bool {
+    is_quantizable(net, node) || CHOOSING.contains(&node.op_type.as_str())
 }
 
 fn reads_codes(net: &Net, wiring: &Wiring, tensor: &str) -> bool {
     let mut readers = wiring.readers(tensor).iter();
-    readers.any(|&reader| takes_codes(&net.nodes[reader]))
+    readers.any(|&reader| takes_codes(net, &net.nodes[reader]))
 }
 
 /// Whether a tensor is rounded only after the Relu or Clip which alone reads it.

@@ -16,9 +16,9 @@ pub enum Method {
 /// Smallest width of a range: a tensor that is always zero has codes all the same.
 const LEAST_WIDTH: f32 = 1e-6;
 /// Ends that are tried for each side, as shares of the extent.
-const STEPS: usize = 64;
+const STEPS: usize = 128;
 /// Smallest share.
-const LEAST_SHARE: f64 = 0.2;
+const LEAST_SHARE: f64 = 0.01;
 /// Rounds of trying one side and then the other.
 const ROUNDS: usize = 3;
 
@@ -43,7 +43,7 @@ impl Codes {
     /// The real numbers of the first and the last code.
     pub fn range(self) -> [f32; 2] {
         let zero = f32::from(self.zero_point);
-        [-zero * self.scale, (255.0 - zero) * self.scale]
+        [(0.0 - zero) * self.scale, (255.0 - zero) * self.scale]
     }
 }
 
@@ -89,7 +89,7 @@ fn least_squares(histogram: &Histogram, extent: [f32; 2]) -> [f32; 2] {
         let before = best;
         for side in [0, 1] {
             for step in 0..STEPS {
-                let share = 1.0 - (1.0 - LEAST_SHARE) * step as f64 / STEPS as f64;
+                let share = LEAST_SHARE.powf(step as f64 / STEPS as f64);
                 let mut range = best;
                 range[side] = extent[side] * share;
                 let error = error(&bins, range);

@@ -277,7 +277,7 @@ fn a_corrected_bias_takes_the_mean_error_back() {
 
 #[test]
 fn joined_tensors_share_codes_and_fused_ones_have_none() {
-    let places = Places::of(&Net::new(&graph()).unwrap());
+    let places = Places::of(&Net::new(&graph()).unwrap(), |_| true);
     let group = |tensor: &str| {
         let mut found = places.points.iter().filter(|p| p.tensor == tensor);
         found.next().map(|p| p.group)
@@ -324,18 +324,134 @@ fn the_result_is_a_program_that_chooses_the_same_classes() {
 
 #[test]
 fn every_way_of_choosing_ranges_works() {
-    for method in [Method::MinMax, Method::Percentile(99.9), Method::Mse] {
+    let ranges = [Method::MinMax, Method::Percentile(90.0), Method::Mse].map(|method| {
         let options = Options {
             method,
-            equalize: false,
-            correct_bias: false,
-            compared: 2,
+            ..Options::default()
         };
-        let layers = run(graph(), &options).unwrap().layers;
+        let quantized = run(graph(), &options).unwrap();
+        let inner = quantized.layers.iter().find(|l| l.tensor == "joined");
+        inner.unwrap().range[1]
+    });
+    // Each cuts off more than the one before or as much; a tenth of all is a lot.
+    assert!(
+        ranges[1] < ranges[2] && ranges[2] <= ranges[0],
+        "{ranges:?}"
+    );
+}
+
+/// A change of the network that must make no difference to how well it is quantized.
+fn changed(change: impl FnOnce(&mut GraphProto)) -> ModelProto {
+    let mut proto = graph();
+    change(proto.graph.as_mut().unwrap());
+    proto
+}
+
+fn replace(graph: &mut GraphProto, output: &str, nodes: Vec<NodeProto>) {
+    let at = graph
+        .node
+        .iter()
+        .position(|n| n.output[0] == output)
+        .unwrap();
+    graph.node.splice(at..=at, nodes);
+}
+
+#[test]
+fn unusual_networks_keep_their_scores() {
+    let list = |name: &str, values: &[i64]| {
+        let raw = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        tensor(name, &[values.len() as i64], 7, raw)
+    };
+    let norm = ["x2", "scale", "shift", "mean", "variance"];
+    let padded: (&str, &[i64]) = ("pads", &[1, 1, 1, 1]);
+    let cases = [
+        ("as it is", graph()),
+        (
+            "a norm that cannot be folded shares the bias of a convolution",
+            changed(|graph| {
+                let third = [
+                    node("BatchNormalization", &norm, "x2n"),
+                    node("Conv", &["x2n", "w3", "shift"], "x3"),
+                ];
+                replace(graph, "x3", third.to_vec());
+            }),
+        ),
+        (
+            "a bias from a Constant node of a list",
+            changed(|graph| {
+                let mut bias = node("Constant", &[], "b1");
+                bias.attribute.push(AttributeProto {
+                    name: "value_floats".into(),
+                    floats: vec![0.5, -0.4, 0.3, 0.2, -0.1, 0.6, 0.1, -0.3],
+                    r#type: 6,
+                    ..Default::default()
+                });
+                let conv = with(node("Conv", &["input", "w1", "b1"], "stem"), &[padded]);
+                replace(graph, "stem", vec![bias, conv]);
+            }),
+        ),
+        (
+            "a bias that is worked out",
+            changed(|graph| {
+                let sum = node("Add", &["shift", "mean"], "b1");
+                let conv = with(node("Conv", &["input", "w1", "b1"], "stem"), &[padded]);
+                replace(graph, "stem", vec![sum, conv]);
+            }),
+        ),
+        (
+            "features joined with the picture",
+            changed(|graph| {
+                let joined = node("Concat", &["spread", "x4", "input"], "joined");
+                replace(graph, "joined", vec![with(joined, &[("axis", &[1])])]);
+                let weights = Numbers(5).list(4 * 17, 0.4);
+                let raw = weights.iter().flat_map(|v| v.to_le_bytes()).collect();
+                graph.initializer.push(tensor("w6", &[4, 17, 1, 1], 1, raw));
+                replace(
+                    graph,
+                    "logits",
+                    vec![node("Conv", &["joined", "w6"], "logits")],
+                );
+            }),
+        ),
+        (
+            "a size that is taken from a tensor",
+            changed(|graph| {
+                graph.initializer.push(list("first", &[1, 6]));
+                graph.initializer.push(list("from", &[2]));
+                graph.initializer.push(list("to", &[4]));
+                let nodes = vec![
+                    node("Shape", &["x4"], "sides"),
+                    node("Slice", &["sides", "from", "to"], "last"),
+                    with(node("Concat", &["first", "last"], "all"), &[("axis", &[0])]),
+                    node("Resize", &["pooled_relu", "", "", "all"], "spread"),
+                ];
+                replace(graph, "spread", nodes);
+            }),
+        ),
+        (
+            "weights that two convolutions share, a Dropout, and a node for nobody",
+            changed(|graph| {
+                let nodes = vec![
+                    node("Conv", &["x2", "w3"], "x3a"),
+                    node("Relu", &["x3a"], "x3b"),
+                    node("Dropout", &["x3b"], "x3c"),
+                    node("Conv", &["x3c", "w3"], "x3"),
+                    node("Sigmoid", &["x3"], "unread"),
+                ];
+                replace(graph, "x3", nodes);
+            }),
+        ),
+    ];
+    for (name, proto) in cases {
+        let quantized = run(proto, &Options::default()).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let scores = quantized.scores_db.unwrap();
         assert!(
-            layers.iter().all(|l| l.sqnr_db.unwrap() > 15.0),
-            "{method:?}"
+            scores > 25.0,
+            "{name}: {scores} dB, {:#?}",
+            quantized.layers
         );
+        let again = Graph::parse(&quantized.onnx, "small").unwrap();
+        assert!(compile::is_quantized(again.proto().graph.as_ref().unwrap()));
     }
 }
 

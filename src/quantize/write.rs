@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use tract_onnx::pb::{AttributeProto, ModelProto, NodeProto, TensorProto};
 
 use super::conv::{Kernel, rounded};
-use super::net::{Net, encode, vector};
+use super::net::{Names, Net, encode, vector};
 use super::place::{Places, takes_codes};
 use super::range::Codes;
 use crate::compile::constant::{Constant, Data};
@@ -25,8 +25,15 @@ pub struct Scales {
 
 /// Writes the graph. The second result is the name of each point's tensor after its codes.
 pub fn write(net: &Net, places: &Places, scales: &Scales) -> (ModelProto, Vec<String>) {
+    let mut taken = net.names();
+    let groups = (0..scales.groups.len()).map(|group| {
+        ["scale", "zero_point"].map(|what| taken.unused(&format!("codes_{group}_{what}")))
+    });
+    let groups = groups.collect();
     let mut writer = Writer {
         net,
+        taken,
+        groups,
         scales,
         nodes: Vec::new(),
         stored: Vec::new(),
@@ -39,10 +46,10 @@ pub fn write(net: &Net, places: &Places, scales: &Scales) -> (ModelProto, Vec<St
     for point in &places.points {
         let tensor = point.tensor.as_str();
         let name = if wiring.is_output(tensor) {
-            real.insert(tensor, net.unused(&format!("{tensor}_real")));
+            real.insert(tensor, writer.taken.unused(&format!("{tensor}_real")));
             tensor.to_owned()
         } else {
-            net.unused(&format!("{tensor}_dequantized"))
+            writer.taken.unused(&format!("{tensor}_dequantized"))
         };
         names.push(name);
     }
@@ -56,7 +63,7 @@ pub fn write(net: &Net, places: &Places, scales: &Scales) -> (ModelProto, Vec<St
     }
     for (index, node) in net.nodes.iter().enumerate() {
         let mut node = node.clone();
-        if takes_codes(&node) {
+        if takes_codes(net, &node) {
             for input in &mut node.input {
                 if let Some(name) = writer.renamed.get(input.as_str()) {
                     input.clone_from(name);
@@ -90,6 +97,9 @@ fn scalar(data: Data) -> Constant {
 
 struct Writer<'a> {
     net: &'a Net,
+    taken: Names,
+    /// The names of each group's scale and zero point.
+    groups: Vec<[String; 2]>,
     scales: &'a Scales,
     nodes: Vec<NodeProto>,
     stored: Vec<TensorProto>,
@@ -98,13 +108,8 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// The names of a group's scale and zero point.
-    fn names(&self, group: usize) -> [String; 2] {
-        ["scale", "zero_point"].map(|what| self.net.unused(&format!("codes_{group}_{what}")))
-    }
-
     fn store_codes(&mut self, group: usize, codes: Codes) {
-        let [scale, zero] = self.names(group);
+        let [scale, zero] = self.groups[group].clone();
         let data = [
             (scale, Data::F32(vec![codes.scale])),
             (zero, Data::U8(vec![codes.zero_point])),
@@ -115,8 +120,8 @@ impl Writer<'_> {
 
     /// Rounds `from` to codes, and makes `to` of them, which stands for `tensor`.
     fn codes(&mut self, from: &str, tensor: &str, to: &str, group: usize) {
-        let [scale, zero] = self.names(group);
-        let codes = self.net.unused(&format!("{tensor}_quantized"));
+        let [scale, zero] = self.groups[group].clone();
+        let codes = self.taken.unused(&format!("{tensor}_quantized"));
         self.node("QuantizeLinear", &[from, &scale, &zero], &codes, None);
         self.node("DequantizeLinear", &[&codes, &scale, &zero], to, None);
         self.renamed.insert(tensor.to_owned(), to.to_owned());
@@ -181,7 +186,7 @@ impl Writer<'_> {
     ) {
         let name = &node.input[input];
         let [stored, real, scale, zero] = ["quantized", "dequantized", "scale", "zero_point"]
-            .map(|what| self.net.unused(&format!("{name}_{what}")));
+            .map(|what| self.taken.unused(&format!("{name}_{what}")));
         let zeros = Constant {
             shape: vec![scales.len()],
             data: match codes {
@@ -214,8 +219,10 @@ impl Writer<'_> {
             .iter()
             .flat_map(|node| node.input.iter().map(String::as_str))
             .collect();
+        let outputs: HashSet<&str> = graph.output.iter().map(|o| o.name.as_str()).collect();
         // The float weights among them are read no more.
-        graph.initializer.retain(|t| read.contains(t.name.as_str()));
+        let is_used = |name: &str| read.contains(name) || outputs.contains(name);
+        graph.initializer.retain(|t| is_used(&t.name));
         model
     }
 }

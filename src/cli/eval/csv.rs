@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::super::exit::Misused;
-use super::partial::Partial;
+use atrous::output_file::Partial;
 
 const HEADER: &str = "name,miou,pixel_accuracy,agreement,ms";
 

@@ -12,7 +12,7 @@ use atrous::frame::Frame;
 use atrous::mask::Mask;
 
 use super::super::exit::Misused;
-use super::partial::Partial;
+use atrous::output_file::Partial;
 
 /// Longest part of a picture's name that is taken into a file name, in bytes.
 const MAX_STEM: usize = 160;
