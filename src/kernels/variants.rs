@@ -116,7 +116,7 @@ pub static CONV: &[Variant<PackConv>] = &[
     ),
     #[cfg(target_arch = "aarch64")]
     Variant::new(
-        "conv-u8s8-dotprod-8x8",
+        "conv-u8s8-dotprod-12x8",
         Tier::Dotprod,
         aarch64::dotprod::conv,
     ),

@@ -1,6 +1,7 @@
 //! From sums to codes, and codes to signed bytes.
 
 use std::arch::aarch64::*;
+use std::arch::asm;
 
 use crate::kernels::vector::epilogue::{Epilogue, Sum};
 
@@ -39,15 +40,23 @@ pub(super) unsafe fn signed(codes: uint8x16_t) -> int8x16_t {
     unsafe { vreinterpretq_s8_u8(veorq_u8(codes, vdupq_n_u8(0x80))) }
 }
 
-/// An epilogue's numbers in registers.
+/// An epilogue's numbers in registers. A `PLAIN` one has zero point 0 and codes that may
+/// be anything: saturation does what is left to do.
 #[derive(Clone, Copy)]
-pub(super) struct Finish {
+pub(super) struct Finish<const PLAIN: bool> {
     zero: int16x8_t,
     low: uint8x16_t,
     high: uint8x16_t,
 }
 
-impl Finish {
+impl Finish<true> {
+    /// Whether a plain one does.
+    pub(super) fn is_enough(epilogue: &Epilogue) -> bool {
+        epilogue.zero_point == 0 && epilogue.clamp == [0, u8::MAX]
+    }
+}
+
+impl<const PLAIN: bool> Finish<PLAIN> {
     #[inline(always)]
     pub(super) unsafe fn new(epilogue: &Epilogue) -> Self {
         let [low, high] = epilogue.clamp;
@@ -66,26 +75,12 @@ impl Finish {
         unsafe {
             let rounded =
                 |n: usize| vcvtnq_s32_f32(vmulq_f32(vcvtq_f32_s32(sums[n]), multipliers[n]));
-            vqaddq_s16(
-                vqmovn_high_s32(vqmovn_s32(rounded(0)), rounded(1)),
-                self.zero,
-            )
-        }
-    }
-
-    /// Eight codes.
-    #[inline(always)]
-    pub(super) unsafe fn eight(
-        self,
-        sums: [int32x4_t; 2],
-        multipliers: [float32x4_t; 2],
-    ) -> uint8x8_t {
-        unsafe {
-            let codes = vqmovun_s16(self.words(sums, multipliers));
-            vmin_u8(
-                vmax_u8(codes, vget_low_u8(self.low)),
-                vget_low_u8(self.high),
-            )
+            let words = vqmovn_high_s32(vqmovn_s32(rounded(0)), rounded(1));
+            if PLAIN {
+                words
+            } else {
+                vqaddq_s16(words, self.zero)
+            }
         }
     }
 
@@ -99,8 +94,50 @@ impl Finish {
         unsafe {
             let low = vqmovun_s16(self.words([sums[0], sums[1]], [a, b]));
             let codes = vqmovun_high_s16(low, self.words([sums[2], sums[3]], [c, d]));
-            vminq_u8(vmaxq_u8(codes, self.low), self.high)
+            if PLAIN {
+                codes
+            } else {
+                vminq_u8(vmaxq_u8(codes, self.low), self.high)
+            }
         }
+    }
+}
+
+/// Stores half of sixteen codes, and goes on `stride` bytes.
+///
+/// Written as an instruction, because the compiler steps with one of its own.
+#[inline(always)]
+pub(super) unsafe fn store_half<const HALF: usize>(
+    codes: uint8x16_t,
+    to: &mut *mut u8,
+    stride: usize,
+) {
+    // SAFETY: the caller promises room for eight codes.
+    unsafe {
+        asm!(
+            "st1 {{{codes:v}.d}}[{half}], [{to}], {stride}",
+            codes = in(vreg) codes, half = const HALF,
+            to = inout(reg) *to, stride = in(reg) stride,
+            options(nostack, preserves_flags)
+        );
+    }
+}
+
+/// The same with a quarter of them.
+#[inline(always)]
+pub(super) unsafe fn store_quarter<const QUARTER: usize>(
+    codes: uint8x16_t,
+    to: &mut *mut u8,
+    stride: usize,
+) {
+    // SAFETY: the caller promises room for four codes.
+    unsafe {
+        asm!(
+            "st1 {{{codes:v}.s}}[{quarter}], [{to}], {stride}",
+            codes = in(vreg) codes, quarter = const QUARTER,
+            to = inout(reg) *to, stride = in(reg) stride,
+            options(nostack, preserves_flags)
+        );
     }
 }
 
@@ -157,7 +194,7 @@ pub(super) unsafe fn store(
 ) {
     unsafe {
         let multipliers = std::array::from_fn(|n| vld1q_f32(multipliers.add(4 * n)));
-        let codes = Finish::new(epilogue).sixteen(sums, multipliers);
+        let codes = Finish::<false>::new(epilogue).sixteen(sums, multipliers);
         if channels >= 16 && sum.is_none() {
             vst1q_u8(out, codes);
             return;

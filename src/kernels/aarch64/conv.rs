@@ -1,23 +1,25 @@
 //! Convolutions that mix channels, as products of a matrix of codes (a row for each
 //! output pixel) and one of weights.
 //!
-//! The rows of some pixels are laid out tile by tile, sixteen codes of each pixel in
-//! turn, as signed bytes; a tile is then multiplied with the weights of a few output
-//! channels at a time, whose sums stay in registers from bias to code.
+//! The rows of some pixels are laid out tile by tile, as the instructions like them; a
+//! tile is then multiplied with the weights of a few output channels at a time, whose
+//! sums stay in registers from bias to code.
 
+use std::arch::aarch64::*;
 use std::marker::PhantomData;
 
-use super::codes::{read8, read16, signed, store8};
+use super::codes::{Finish, read8, read16, store_half, store8};
 use crate::kernels::scratch::Scratch;
 use crate::kernels::variants::Convolution;
 use crate::kernels::vector::epilogue::{self, Epilogue, Sum, checked_sum};
 use crate::kernels::vector::isa::Isa;
 use crate::kernels::vector::rows::Rows;
 use crate::kernels::{AlignedBytes, ConvArgs, Residual, Source, Target};
-use std::arch::aarch64::vst1q_s8;
 
-/// Codes of a pixel that lie together.
+/// Codes of a pixel that are laid out at once.
 pub(super) const STEP: usize = 16;
+/// Pixels that are laid out at once.
+pub(super) const GROUP: usize = 4;
 /// Bytes of codes that are multiplied with all weights before the next ones.
 const CHUNK_BYTES: usize = 24 * 1024;
 
@@ -26,32 +28,53 @@ const CHUNK_BYTES: usize = 24 * 1024;
 /// # Safety
 /// As [`Isa`].
 pub(super) trait Gemm: Isa {
-    /// Most pixels of a tile.
+    /// Pixels of a tile: whole groups. The last tile has fewer groups where that is
+    /// enough.
     const PIXELS: usize;
     /// Output channels of a tile.
     const OUTPUTS: usize;
+    /// Bytes from a group's codes to the next one's, within a tile.
+    const GROUP_BYTES: usize;
 
     /// Whether the products of these weights, those of one output channel, are exact.
     fn is_exact(weights: &[i8]) -> bool;
-    /// Bytes of the weights of `OUTPUTS` channels of `depth` weights.
-    fn weight_bytes(depth: usize) -> usize;
-    /// Weights of a channel that lie together.
-    const RUN: usize;
-    /// Where among them weight `k` of channel `o` lies, for a multiple of `RUN`; its
-    /// neighbours follow it.
-    fn weight_place(k: usize, o: usize) -> usize;
-    /// Multiplies the codes of `tiles` tiles of `pixels` pixels with a block's weights.
-    unsafe fn products(block: &Product<'_>, pixels: usize, tiles: usize);
+    /// Bytes of the numbers of `OUTPUTS` channels of `depth` weights; a multiple of 16.
+    fn block_bytes(depth: usize) -> usize;
+    /// Packs the numbers of at most `OUTPUTS` channels into as many zeros.
+    fn pack(channels: &Channels<'_>, to: &mut [u8]);
+    /// Lays out `STEP` codes of each pixel of a group; the tile has `groups` of them.
+    unsafe fn lay_out(codes: [uint8x16_t; GROUP], groups: usize, to: *mut u8);
+    /// Multiplies the codes of `pixels` pixels with a block's weights.
+    unsafe fn products(block: &Product<'_>, pixels: usize);
+}
+
+/// What a block is packed from.
+pub(super) struct Channels<'a> {
+    /// Weights of a channel.
+    pub depth: usize,
+    pub weights: &'a [i8],
+    pub biases: &'a [i32],
+    pub multipliers: &'a [f32],
+}
+
+impl Channels<'_> {
+    /// Weight `k` of channel `o`; 0 where there is none.
+    pub fn weight(&self, k: usize, o: usize) -> i8 {
+        if k < self.depth && o < self.biases.len() {
+            self.weights[o * self.depth + k]
+        } else {
+            0
+        }
+    }
 }
 
 /// Pixels to multiply with the weights of one block.
 pub(super) struct Product<'a> {
-    /// Signed codes, tile by tile: for each `STEP` of a pixel's the pixels in turn.
-    pub codes: *const i8,
+    /// Codes, tile by tile, as they were laid out.
+    pub codes: *const u8,
     /// Codes of a pixel.
     pub depth: usize,
-    pub weights: *const i8,
-    /// Biases, then multipliers.
+    /// The block's numbers, as they were packed.
     pub numbers: *const u8,
     pub channels: usize,
     pub epilogue: &'a Epilogue,
@@ -63,7 +86,6 @@ pub(super) struct Product<'a> {
 pub(super) struct Conv<I> {
     rows: Rows,
     blocks: Vec<Block>,
-    weights: AlignedBytes,
     numbers: AlignedBytes,
     epilogue: Epilogue,
     isa: PhantomData<fn() -> I>,
@@ -101,31 +123,24 @@ impl<I: Gemm> Conv<I> {
                 });
             }
         }
-        let weight_bytes = I::weight_bytes(depth);
-        let mut packed = AlignedBytes::new(blocks.len() * weight_bytes);
-        let mut numbers = AlignedBytes::new(blocks.len() * 2 * I::OUTPUTS * 4);
-        let lines = packed.get_mut().chunks_exact_mut(weight_bytes);
-        let lines = lines.zip(numbers.get_mut().chunks_exact_mut(2 * I::OUTPUTS * 4));
-        for (block, (to, numbers)) in blocks.iter().zip(lines) {
-            let (to_biases, to_multipliers) = numbers.split_at_mut(I::OUTPUTS * 4);
-            for o in 0..block.channels {
-                let channel = block.first + o;
-                let row = weights[channel * depth..][..depth].chunks(I::RUN);
-                for (run, weights) in row.enumerate() {
-                    let to = &mut to[I::weight_place(run * I::RUN, o)..];
-                    for (to, &weight) in to.iter_mut().zip(weights) {
-                        *to = weight as u8;
-                    }
-                }
-                to_biases[4 * o..][..4].copy_from_slice(&biases[channel].to_le_bytes());
-                to_multipliers[4 * o..][..4]
-                    .copy_from_slice(&args.multipliers[channel].to_le_bytes());
-            }
+        let block_bytes = I::block_bytes(depth);
+        let mut numbers = AlignedBytes::new(blocks.len() * block_bytes);
+        let lines = numbers.get_mut().chunks_exact_mut(block_bytes);
+        for (block, to) in blocks.iter().zip(lines) {
+            let Block {
+                first, channels, ..
+            } = *block;
+            let channels = Channels {
+                depth,
+                weights: &weights[first * depth..][..channels * depth],
+                biases: &biases[first..][..channels],
+                multipliers: &args.multipliers[first..][..channels],
+            };
+            I::pack(&channels, to);
         }
         Some(Box::new(Self {
             rows,
             blocks,
-            weights: packed,
             numbers,
             epilogue: Epilogue::new(args),
             isa: PhantomData,
@@ -173,13 +188,12 @@ impl<I: Gemm> Convolution for Conv<I> {
         let (gathered, laid_out) = self.scratch(direct);
         let (gathered, laid_out) = scratch.bytes(gathered + laid_out).split_at_mut(gathered);
         let out = target.data.as_mut_ptr();
-        let weight_bytes = I::weight_bytes(rows.depth);
+        let block_bytes = I::block_bytes(rows.depth);
         let chunk = self.chunk();
         let mut group = None;
         for done in (0..count).step_by(chunk) {
             let pixels = chunk.min(count - done);
             let first = target.range.start + done;
-            let tiles = pixels.div_ceil(I::PIXELS);
             for (index, block) in self.blocks.iter().enumerate() {
                 if group != Some((done, block.group)) {
                     group = Some((done, block.group));
@@ -195,38 +209,24 @@ impl<I: Gemm> Convolution for Conv<I> {
                     // SAFETY: there are `pixels` rows of `depth` codes, and `laid_out`
                     // has room for all of a chunk.
                     unsafe {
-                        lay_out(
-                            first_row,
-                            stride,
-                            rows.depth,
-                            (pixels, tiles),
-                            laid_out.as_mut_ptr(),
-                        );
+                        lay_out::<I>(first_row, stride, rows.depth, pixels, laid_out.as_mut_ptr());
                     }
                 }
                 // SAFETY: pixel and channel lie within the picture.
                 let out = unsafe { out.add(done * target.pixel_stride + block.first) };
-                let mut product = Product {
-                    codes: laid_out.as_ptr().cast(),
+                let product = Product {
+                    codes: laid_out.as_ptr(),
                     depth: rows.depth,
-                    weights: self.weights.get()[index * weight_bytes..].as_ptr().cast(),
-                    numbers: self.numbers.get()[index * 2 * I::OUTPUTS * 4..].as_ptr(),
+                    numbers: self.numbers.get()[index * block_bytes..].as_ptr(),
                     channels: block.channels,
                     epilogue: &self.epilogue,
                     out,
                     out_stride: target.pixel_stride,
                 };
-                let (small, large) = (pixels / tiles, pixels % tiles);
                 // SAFETY: a convolution is packed only where the processor has the
-                // instructions; codes, weights and numbers were laid out for the tiles,
-                // and the target has the block's channels of each pixel.
-                unsafe {
-                    I::products(&product, small + 1, large);
-                    let done = large * (small + 1);
-                    product.codes = product.codes.add(done * self.row_bytes());
-                    product.out = product.out.add(done * target.pixel_stride);
-                    I::products(&product, small, tiles - large);
-                }
+                // instructions; codes and numbers were laid out for the tiles, and the
+                // target has the block's channels of each pixel.
+                unsafe { I::products(&product, pixels) };
             }
             if let Some(sum) = sum {
                 // SAFETY: target and summand have `outputs` channels of each pixel, and are
@@ -241,6 +241,42 @@ impl<I: Gemm> Convolution for Conv<I> {
                         target.pixel_stride,
                     );
                 }
+            }
+        }
+    }
+}
+
+/// Stores the codes of the first `count` pixels of a tile of eight channels, and goes on
+/// to the next pixel.
+#[inline(always)]
+pub(super) unsafe fn store_tile<const PLAIN: bool, const PIXELS: usize>(
+    block: &Product<'_>,
+    finish: Finish<PLAIN>,
+    sums: &[[int32x4_t; 2]; PIXELS],
+    [a, b]: [float32x4_t; 2],
+    count: usize,
+    out: &mut *mut u8,
+) {
+    unsafe {
+        let pair = |m: usize| {
+            let [first, second] = [sums[m], sums[m + 1]];
+            finish.sixteen([first[0], first[1], second[0], second[1]], [a, b, a, b])
+        };
+        if count == PIXELS && block.channels == 8 {
+            for m in (0..PIXELS).step_by(2) {
+                let codes = pair(m);
+                store_half::<0>(codes, out, block.out_stride);
+                store_half::<1>(codes, out, block.out_stride);
+            }
+            return;
+        }
+        for m in (0..count).step_by(2) {
+            let codes = pair(m);
+            store8(vget_low_u8(codes), None, block.channels, *out);
+            *out = out.add(block.out_stride);
+            if m + 1 < count {
+                store8(vget_high_u8(codes), None, block.channels, *out);
+                *out = out.add(block.out_stride);
             }
         }
     }
@@ -263,40 +299,43 @@ unsafe fn add(sum: Sum, channels: usize, pixels: usize, out: *mut u8, stride: us
     }
 }
 
-/// Lays out rows for their tiles: for each `STEP` of a tile its pixels in turn, less 128.
-/// The tiles are as even as can be, the larger ones first.
+/// Lays out rows for their tiles. The last pixel of an incomplete group is repeated.
 ///
 /// # Safety
-/// The rows, `stride` bytes apart, have `depth` codes, and `out` room for all of them,
-/// each rounded up to a `STEP`.
-unsafe fn lay_out(
+/// The processor has the instructions; the rows, `stride` bytes apart, have `depth`
+/// codes, and `out` has room for whole groups, each row rounded up to a `STEP`.
+#[inline(always)]
+unsafe fn lay_out<I: Gemm>(
     rows: *const u8,
     stride: usize,
     depth: usize,
-    (pixels, tiles): (usize, usize),
+    pixels: usize,
     out: *mut u8,
 ) {
-    let mut row = rows;
-    let mut to = out.cast::<i8>();
-    for tile in 0..tiles {
-        let size = pixels / tiles + usize::from(tile < pixels % tiles);
-        for pixel in 0..size {
+    let mut tile = out;
+    for first in (0..pixels).step_by(I::PIXELS) {
+        let count = (pixels - first).min(I::PIXELS);
+        let groups = count.div_ceil(GROUP);
+        for group in 0..groups {
+            let last = count - 1 - group * GROUP;
             // SAFETY: the caller promises the sizes.
             unsafe {
-                let mut place = to.add(pixel * STEP);
+                let row = rows.add((first + group * GROUP) * stride);
+                let rows: [_; GROUP] = std::array::from_fn(|n| row.add(n.min(last) * stride));
+                let mut to = tile.add(group * I::GROUP_BYTES);
                 let mut at = 0;
                 while at + STEP <= depth {
-                    vst1q_s8(place, signed(read16(row.add(at), STEP)));
-                    place = place.add(size * STEP);
+                    I::lay_out(rows.map(|row| read16(row.add(at), STEP)), groups, to);
+                    to = to.add(groups * GROUP * STEP);
                     at += STEP;
                 }
                 if at < depth {
-                    vst1q_s8(place, signed(read16(row.add(at), depth - at)));
+                    let codes = rows.map(|row| read16(row.add(at), depth - at));
+                    I::lay_out(codes, groups, to);
                 }
-                row = row.add(stride);
             }
         }
         // SAFETY: a tile takes as much.
-        to = unsafe { to.add(size * depth.next_multiple_of(STEP)) };
+        tile = unsafe { tile.add(groups * GROUP * depth.next_multiple_of(STEP)) };
     }
 }

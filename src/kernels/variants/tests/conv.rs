@@ -130,25 +130,31 @@ fn case() -> impl Strategy<Value = Case> {
         let numbers = (
             any::<u64>(),
             any::<bool>(),
+            1i8..5,
             any::<u8>(),
             any::<u8>(),
             testing::clamp(),
             testing::scale(),
         );
         (pictures, numbers).prop_map(move |((source, out, other), numbers)| {
-            let (seed, zeros, input_zero_point, output_zero_point, clamp, scale) = numbers;
+            let (seed, zeros, divisor, input_zero_point, output_zero_point, clamp, scale) = numbers;
             let signed = |salt: u64, len: usize| -> Vec<i8> {
                 let bytes = testing::bytes(seed ^ salt, len);
                 bytes.into_iter().map(|byte| byte as i8).collect()
             };
             let taps = window.kernel[0] * window.kernel[1];
+            // Some kernels have a quicker way for small weights: runs of them and of others.
+            let mut weights = signed(1, outputs * taps * inputs);
+            for small in weights.chunks_mut(40).step_by(3) {
+                small.iter_mut().for_each(|weight| *weight /= divisor);
+            }
             Case {
                 source,
                 out,
                 other,
                 groups,
                 window,
-                weights: signed(1, outputs * taps * inputs),
+                weights,
                 weight_zero_points: signed(2, if zeros { outputs } else { 0 }),
                 bias: signed(3, outputs)
                     .into_iter()
@@ -210,6 +216,27 @@ proptest! {
         let code = if high { 255 } else { 0 };
         let weight = if positive { 127 } else { -128 };
         let case = constant(inputs, code, zero, weight, weight_zero);
+        case.check(&mut Scratch::default());
+    }
+
+    #[test]
+    fn codes_and_weights_at_the_edge_of_a_quicker_way_are_summed_exactly(
+        inputs in 1usize..400, seed in any::<u64>(), weight in prop_oneof![
+            Just(42i8), Just(43), Just(51), Just(63), Just(64), Just(85), Just(86), Just(127),
+        ],
+    ) {
+        // Products of one sign: the sums of n of them leave 16 bits from some weight on,
+        // and 85 is the largest of three. Some pixels have codes of the other end.
+        let mut case = constant(inputs, 0, 7, weight, 0);
+        let ends = testing::bytes(seed, 9);
+        case.source.fill(|y, x, _| if ends[3 * y + x] < 128 { 0 } else { 255 });
+        let negative = testing::bytes(seed ^ 1, 5);
+        for (weights, negative) in case.weights.chunks_mut(inputs).zip(negative) {
+            if negative < 128 {
+                weights.iter_mut().for_each(|weight| *weight = -*weight);
+            }
+        }
+        case.multipliers = vec![1e-3; 5];
         case.check(&mut Scratch::default());
     }
 }
