@@ -12,4 +12,5 @@ pub(super) mod dotprod;
 pub(super) mod neon;
 pub(super) mod resample;
 pub(super) mod table;
+mod windows;
 mod words;

@@ -40,23 +40,23 @@ pub(super) unsafe fn signed(codes: uint8x16_t) -> int8x16_t {
     unsafe { vreinterpretq_s8_u8(veorq_u8(codes, vdupq_n_u8(0x80))) }
 }
 
-/// An epilogue's numbers in registers. A `PLAIN` one has zero point 0 and codes that may
+/// An epilogue's numbers in registers. A `BARE` one has zero point 0 and codes that may
 /// be anything: saturation does what is left to do.
 #[derive(Clone, Copy)]
-pub(super) struct Finish<const PLAIN: bool> {
-    zero: int16x8_t,
-    low: uint8x16_t,
-    high: uint8x16_t,
+pub(super) struct Finish<const BARE: bool> {
+    pub zero: int16x8_t,
+    pub low: uint8x16_t,
+    pub high: uint8x16_t,
 }
 
 impl Finish<true> {
-    /// Whether a plain one does.
+    /// Whether a bare one does.
     pub(super) fn is_enough(epilogue: &Epilogue) -> bool {
         epilogue.zero_point == 0 && epilogue.clamp == [0, u8::MAX]
     }
 }
 
-impl<const PLAIN: bool> Finish<PLAIN> {
+impl<const BARE: bool> Finish<BARE> {
     #[inline(always)]
     pub(super) unsafe fn new(epilogue: &Epilogue) -> Self {
         let [low, high] = epilogue.clamp;
@@ -76,7 +76,7 @@ impl<const PLAIN: bool> Finish<PLAIN> {
             let rounded =
                 |n: usize| vcvtnq_s32_f32(vmulq_f32(vcvtq_f32_s32(sums[n]), multipliers[n]));
             let words = vqmovn_high_s32(vqmovn_s32(rounded(0)), rounded(1));
-            if PLAIN {
+            if BARE {
                 words
             } else {
                 vqaddq_s16(words, self.zero)
@@ -94,7 +94,7 @@ impl<const PLAIN: bool> Finish<PLAIN> {
         unsafe {
             let low = vqmovun_s16(self.words([sums[0], sums[1]], [a, b]));
             let codes = vqmovun_high_s16(low, self.words([sums[2], sums[3]], [c, d]));
-            if PLAIN {
+            if BARE {
                 codes
             } else {
                 vminq_u8(vmaxq_u8(codes, self.low), self.high)
@@ -184,7 +184,7 @@ pub(super) unsafe fn store8(codes: uint8x8_t, sum: Option<Sum>, channels: usize,
 /// Requantizes the sums of sixteen channels, adds the other summand, and stores the first
 /// `channels` codes.
 #[inline(always)]
-pub(super) unsafe fn store(
+pub(super) unsafe fn store<const BARE: bool>(
     sums: [int32x4_t; 4],
     multipliers: *const f32,
     epilogue: &Epilogue,
@@ -194,7 +194,7 @@ pub(super) unsafe fn store(
 ) {
     unsafe {
         let multipliers = std::array::from_fn(|n| vld1q_f32(multipliers.add(4 * n)));
-        let codes = Finish::<false>::new(epilogue).sixteen(sums, multipliers);
+        let codes = Finish::<BARE>::new(epilogue).sixteen(sums, multipliers);
         if channels >= 16 && sum.is_none() {
             vst1q_u8(out, codes);
             return;

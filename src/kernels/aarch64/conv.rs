@@ -249,9 +249,9 @@ impl<I: Gemm> Convolution for Conv<I> {
 /// Stores the codes of the first `count` pixels of a tile of eight channels, and goes on
 /// to the next pixel.
 #[inline(always)]
-pub(super) unsafe fn store_tile<const PLAIN: bool, const PIXELS: usize>(
+pub(super) unsafe fn store_tile<const BARE: bool, const PIXELS: usize>(
     block: &Product<'_>,
-    finish: Finish<PLAIN>,
+    finish: Finish<BARE>,
     sums: &[[int32x4_t; 2]; PIXELS],
     [a, b]: [float32x4_t; 2],
     count: usize,

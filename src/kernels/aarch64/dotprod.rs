@@ -5,11 +5,12 @@ mod gemm;
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::codes::{read16, signed, store};
+use super::codes::{Finish, read16, signed, store};
 use super::conv::Conv;
+use super::windows::{self, PLACES};
 use crate::kernels::ConvArgs;
 use crate::kernels::variants::Convolution;
-use crate::kernels::vector::depthwise::{self, Depthwise, Segment};
+use crate::kernels::vector::depthwise::{self, Columns, Depthwise, Segment, Windows};
 use crate::kernels::vector::epilogue::{Epilogue, Sum};
 use crate::kernels::vector::isa::{Isa, VECTORS};
 
@@ -23,7 +24,8 @@ pub(in crate::kernels) fn depthwise(args: &ConvArgs<'_>) -> Option<Box<dyn Convo
     Depthwise::<Dotprod>::pack(args)
 }
 
-struct Dotprod;
+/// A `BARE` one is for epilogues that leave nothing to do but to saturate.
+struct Dotprod<const BARE: bool = false>;
 
 /// In each 32-bit lane `sum + Σ a * b` over its four bytes (SDOT).
 #[inline(always)]
@@ -40,7 +42,7 @@ unsafe fn dot(sum: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
     sum
 }
 
-impl Isa for Dotprod {
+impl<const BARE: bool> Isa for Dotprod<BARE> {
     type Vector = int32x4_t;
     type Column = [int8x16_t; VECTORS];
     type Weights = [int8x16_t; VECTORS];
@@ -51,7 +53,43 @@ impl Isa for Dotprod {
 
     #[target_feature(enable = "dotprod")]
     unsafe fn segment(segment: &Segment<'_>) {
-        unsafe { depthwise::segment::<Self>(segment) }
+        unsafe {
+            if Finish::is_enough(segment.epilogue()) {
+                depthwise::segment::<Dotprod<true>>(segment);
+            } else {
+                depthwise::segment::<Dotprod<false>>(segment);
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn slide<const PLAIN: bool>(
+        columns: &mut Columns<'_, '_, PLAIN>,
+        windows: &Windows<'_, Self>,
+        held: [Self::Column; 2],
+    ) -> [Self::Column; 2] {
+        unsafe {
+            if PLAIN {
+                windows::slide::<Self, PLAIN, BARE>(columns, windows, held)
+            } else {
+                depthwise::slide(columns, windows, held)
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn stride<const PLAIN: bool>(
+        columns: &mut Columns<'_, '_, PLAIN>,
+        windows: &Windows<'_, Self>,
+        held: Self::Column,
+    ) -> Self::Column {
+        unsafe {
+            if PLAIN {
+                windows::stride::<Self, PLAIN, BARE>(columns, windows, held)
+            } else {
+                depthwise::stride(columns, windows, held)
+            }
+        }
     }
 
     fn channel(_: usize, vector: usize, lane: usize) -> usize {
@@ -72,24 +110,15 @@ impl Isa for Dotprod {
         channels: usize,
         out: *mut u8,
     ) {
-        unsafe { store(sums, multipliers, epilogue, sum, channels, out) }
+        unsafe { store::<BARE>(sums, multipliers, epilogue, sum, channels, out) }
     }
 
     #[inline(always)]
     unsafe fn column(rows: [*const u8; 3], channels: usize) -> [int8x16_t; VECTORS] {
         unsafe {
             let [a, b, c] = rows.map(|row| signed(read16(row, channels)));
-            let none = vdupq_n_s8(0);
-            let zip = |a, b| {
-                let (a, b) = (vreinterpretq_s16_s8(a), vreinterpretq_s16_s8(b));
-                (
-                    vreinterpretq_s8_s16(vzip1q_s16(a, b)),
-                    vreinterpretq_s8_s16(vzip2q_s16(a, b)),
-                )
-            };
-            let low = zip(vzip1q_s8(a, b), vzip1q_s8(c, none));
-            let high = zip(vzip2q_s8(a, b), vzip2q_s8(c, none));
-            [low.0, low.1, high.0, high.1]
+            let rows = int8x16x3_t(a, b, c);
+            std::array::from_fn(|n| vqtbl3q_s8(rows, vld1q_u8(PLACES[n].as_ptr())))
         }
     }
 

@@ -9,7 +9,7 @@ mod gemm;
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::codes::{read16, signed, store};
+use super::codes::{Finish, read16, signed, store};
 use super::conv::Conv;
 use crate::kernels::ConvArgs;
 use crate::kernels::variants::Convolution;
@@ -30,7 +30,8 @@ pub(in crate::kernels) fn depthwise(args: &ConvArgs<'_>) -> Option<Box<dyn Convo
     Depthwise::<Neon>::pack(args)
 }
 
-struct Neon;
+/// A `BARE` one is for epilogues that leave nothing to do but to saturate.
+struct Neon<const BARE: bool = false>;
 
 /// The products of the upper halves (SMULL2).
 ///
@@ -65,7 +66,7 @@ unsafe fn multiply_add_high(products: int16x8_t, a: int8x16_t, b: int8x16_t) -> 
     products
 }
 
-impl Isa for Neon {
+impl<const BARE: bool> Isa for Neon<BARE> {
     type Vector = int32x4_t;
     type Column = [int8x16_t; 3];
     type Weights = [int8x16_t; 3];
@@ -75,7 +76,13 @@ impl Isa for Neon {
     const CODE_OFFSET: i32 = 128;
 
     unsafe fn segment(segment: &Segment<'_>) {
-        unsafe { depthwise::segment::<Self>(segment) }
+        unsafe {
+            if Finish::is_enough(segment.epilogue()) {
+                depthwise::segment::<Neon<true>>(segment);
+            } else {
+                depthwise::segment::<Neon<false>>(segment);
+            }
+        }
     }
 
     fn channel(_: usize, vector: usize, lane: usize) -> usize {
@@ -96,7 +103,7 @@ impl Isa for Neon {
         channels: usize,
         out: *mut u8,
     ) {
-        unsafe { store(sums, multipliers, epilogue, sum, channels, out) }
+        unsafe { store::<BARE>(sums, multipliers, epilogue, sum, channels, out) }
     }
 
     #[inline(always)]

@@ -295,6 +295,16 @@ unsafe fn windows<I: Isa, const PLAIN: bool>(segment: &Segment<'_>) {
 }
 
 impl Segment<'_> {
+    /// The way from sums to codes.
+    pub fn epilogue(&self) -> &Epilogue {
+        &self.epilogue
+    }
+
+    /// The block's numbers: biases, multipliers, weights.
+    pub fn numbers(&self) -> *const u8 {
+        self.numbers
+    }
+
     /// The input column of the first tap of output pixel `start + index`.
     #[inline(always)]
     fn first_column(&self, index: usize) -> isize {
@@ -348,11 +358,12 @@ unsafe fn weights<I: Isa>(segment: &Segment<'_>) -> [I::Weights; 3] {
 }
 
 /// Columns of a row of windows, one after the other.
-struct Columns<'a, 's, const PLAIN: bool> {
+pub struct Columns<'a, 's, const PLAIN: bool> {
     segment: &'a Segment<'s>,
-    /// The column's three rows, and what leads to the next column: 0 in zeros.
-    rows: [*const u8; HEIGHT],
-    steps: [usize; HEIGHT],
+    /// The next column's three rows, and what leads to the one after it: 0 in zeros.
+    pub rows: [*const u8; HEIGHT],
+    /// See `rows`.
+    pub steps: [usize; HEIGHT],
     x: isize,
     step: usize,
 }
@@ -432,8 +443,107 @@ impl<'a, 's, const PLAIN: bool> Columns<'a, 's, PLAIN> {
         for (row, step) in self.rows.iter_mut().zip(self.steps) {
             *row = row.wrapping_add(step);
         }
-        self.x += self.step as isize;
+        self.passed(1);
     }
+
+    /// `rows` have gone on by `count` columns.
+    #[inline(always)]
+    pub fn passed(&mut self, count: usize) {
+        self.x += (count * self.step) as isize;
+    }
+}
+
+/// Windows whose next columns lie inside the picture.
+pub struct Windows<'a, I: Isa> {
+    /// Weights of a window's three columns.
+    pub weights: &'a [I::Weights; 3],
+    /// Output pixel of the first one, and how many lead to the next one's.
+    index: usize,
+    step: usize,
+    /// How often as many windows follow as are worked out in turn.
+    pub rounds: usize,
+}
+
+impl<I: Isa> Windows<'_, I> {
+    /// Where the codes of the first window go, and the bytes from there to the next one's.
+    pub fn target<const PLAIN: bool>(&self, columns: &Columns<'_, '_, PLAIN>) -> (*mut u8, usize) {
+        let segment = columns.segment;
+        let out = segment.out.wrapping_add(self.index * segment.out_stride);
+        (out, self.step * segment.out_stride)
+    }
+}
+
+impl<'s, const PLAIN: bool> Columns<'_, 's, PLAIN> {
+    /// The segment they are of.
+    pub fn segment(&self) -> &Segment<'s> {
+        self.segment
+    }
+}
+
+/// Three windows in turn, so that no column moves from register to register, a column
+/// apart; returns the last two columns.
+///
+/// # Safety
+/// As [`segment`], and the next columns, three a round, lie inside the picture.
+#[inline(always)]
+pub unsafe fn slide<I: Isa, const PLAIN: bool>(
+    columns: &mut Columns<'_, '_, PLAIN>,
+    windows: &Windows<'_, I>,
+    [mut a, mut b]: [I::Column; 2],
+) -> [I::Column; 2] {
+    let segment = columns.segment;
+    let [u, v, w] = windows.weights;
+    let (mut index, step) = (windows.index, windows.step);
+    // SAFETY: the caller promises it.
+    unsafe {
+        let biases = biases::<I>(segment);
+        for _ in 0..windows.rounds {
+            let c = columns.next_inside::<I>();
+            let sums = I::add_columns(biases, [&a, &b, &c], [u, v, w]);
+            store::<I, PLAIN>(segment, sums, index);
+            index += step;
+            a = columns.next_inside::<I>();
+            let sums = I::add_columns(biases, [&b, &c, &a], [u, v, w]);
+            store::<I, PLAIN>(segment, sums, index);
+            index += step;
+            b = columns.next_inside::<I>();
+            let sums = I::add_columns(biases, [&c, &a, &b], [u, v, w]);
+            store::<I, PLAIN>(segment, sums, index);
+            index += step;
+        }
+    }
+    [a, b]
+}
+
+/// Two windows in turn, two columns apart; returns the last column.
+///
+/// # Safety
+/// As [`segment`], and the next columns, four a round, lie inside the picture.
+#[inline(always)]
+pub unsafe fn stride<I: Isa, const PLAIN: bool>(
+    columns: &mut Columns<'_, '_, PLAIN>,
+    windows: &Windows<'_, I>,
+    mut a: I::Column,
+) -> I::Column {
+    let segment = columns.segment;
+    let [u, v, w] = windows.weights;
+    let mut index = windows.index;
+    // SAFETY: the caller promises it.
+    unsafe {
+        let biases = biases::<I>(segment);
+        for _ in 0..windows.rounds {
+            let b = columns.next_inside::<I>();
+            let c = columns.next_inside::<I>();
+            let sums = I::add_columns(biases, [&a, &b, &c], [u, v, w]);
+            store::<I, PLAIN>(segment, sums, index);
+            let b = columns.next_inside::<I>();
+            a = columns.next_inside::<I>();
+            let sums = I::add_columns(biases, [&c, &b, &a], [u, v, w]);
+            store::<I, PLAIN>(segment, sums, index + 1);
+            index += 2;
+        }
+    }
+    a
 }
 
 /// Windows of three columns a `dilation` apart, at every pixel.
@@ -449,23 +559,15 @@ unsafe fn sliding<I: Isa, const PLAIN: bool>(segment: &Segment<'_>, dilation: us
             let mut columns = Columns::<PLAIN>::new(segment, 0, first, dilation);
             let inside = columns.inside_after(2);
             let count = (segment.len - phase).div_ceil(dilation);
-            let (mut a, mut b) = (columns.next::<I>(), columns.next::<I>());
-            let mut index = phase;
-            // Three windows in turn, so that no column moves from register to register.
-            for _ in 0..inside.min(count) / 3 {
-                let c = columns.next_inside::<I>();
-                let sums = I::add_columns(biases, [&a, &b, &c], [&u, &v, &w]);
-                store::<I, PLAIN>(segment, sums, index);
-                index += dilation;
-                a = columns.next_inside::<I>();
-                let sums = I::add_columns(biases, [&b, &c, &a], [&u, &v, &w]);
-                store::<I, PLAIN>(segment, sums, index);
-                index += dilation;
-                b = columns.next_inside::<I>();
-                let sums = I::add_columns(biases, [&c, &a, &b], [&u, &v, &w]);
-                store::<I, PLAIN>(segment, sums, index);
-                index += dilation;
-            }
+            let (a, b) = (columns.next::<I>(), columns.next::<I>());
+            let windows = Windows {
+                weights: &[u, v, w],
+                index: phase,
+                step: dilation,
+                rounds: inside.min(count) / 3,
+            };
+            let mut index = phase + 3 * windows.rounds * dilation;
+            let [mut a, mut b] = I::slide(&mut columns, &windows, [a, b]);
             while index < segment.len {
                 let c = columns.next::<I>();
                 let sums = I::add_columns(biases, [&a, &b, &c], [&u, &v, &w]);
@@ -486,19 +588,15 @@ unsafe fn striding<I: Isa, const PLAIN: bool>(segment: &Segment<'_>) {
         let biases = biases::<I>(segment);
         let mut columns = Columns::<PLAIN>::new(segment, 0, segment.first_column(0), 1);
         let inside = columns.inside_after(1);
-        let mut a = columns.next::<I>();
-        let mut index = 0;
-        for _ in 0..(inside / 2).min(segment.len) / 2 {
-            let b = columns.next_inside::<I>();
-            let c = columns.next_inside::<I>();
-            let sums = I::add_columns(biases, [&a, &b, &c], [&u, &v, &w]);
-            store::<I, PLAIN>(segment, sums, index);
-            let b = columns.next_inside::<I>();
-            a = columns.next_inside::<I>();
-            let sums = I::add_columns(biases, [&c, &b, &a], [&u, &v, &w]);
-            store::<I, PLAIN>(segment, sums, index + 1);
-            index += 2;
-        }
+        let a = columns.next::<I>();
+        let windows = Windows {
+            weights: &[u, v, w],
+            index: 0,
+            step: 1,
+            rounds: (inside / 2).min(segment.len) / 2,
+        };
+        let mut index = 2 * windows.rounds;
+        let mut a = I::stride(&mut columns, &windows, a);
         while index < segment.len {
             let b = columns.next::<I>();
             let c = columns.next::<I>();

@@ -1,6 +1,6 @@
 //! What the loops ask of a set of vector instructions.
 
-use super::depthwise::Segment;
+use super::depthwise::{self, Columns, Segment, Windows};
 use super::epilogue::{Epilogue, Sum};
 
 /// Vectors of channels that depthwise convolutions sum at once.
@@ -15,7 +15,7 @@ pub const VECTORS: usize = 4;
 /// # Safety
 /// Every unsafe function needs a processor that has the instructions, and pointers to
 /// as many bytes as it says it reads or writes.
-pub trait Isa: 'static {
+pub trait Isa: Sized + 'static {
     /// A vector.
     type Vector: Copy;
     /// The three rows of a column of a window, for four vectors of channels.
@@ -36,6 +36,28 @@ pub trait Isa: 'static {
     /// The loop [`depthwise::segment`](super::depthwise::segment), compiled for these
     /// instructions.
     unsafe fn segment(segment: &Segment<'_>);
+
+    /// The loop [`depthwise::slide`], or another one that does the same.
+    #[inline(always)]
+    unsafe fn slide<const PLAIN: bool>(
+        columns: &mut Columns<'_, '_, PLAIN>,
+        windows: &Windows<'_, Self>,
+        held: [Self::Column; 2],
+    ) -> [Self::Column; 2] {
+        // SAFETY: the caller promises what the loop asks for.
+        unsafe { depthwise::slide(columns, windows, held) }
+    }
+
+    /// The loop [`depthwise::stride`], or another one that does the same.
+    #[inline(always)]
+    unsafe fn stride<const PLAIN: bool>(
+        columns: &mut Columns<'_, '_, PLAIN>,
+        windows: &Windows<'_, Self>,
+        held: Self::Column,
+    ) -> Self::Column {
+        // SAFETY: the caller promises what the loop asks for.
+        unsafe { depthwise::stride(columns, windows, held) }
+    }
 
     /// The channel of lane `lane` of vector `vector` of a pixel that has `vectors`.
     fn channel(vectors: usize, vector: usize, lane: usize) -> usize;

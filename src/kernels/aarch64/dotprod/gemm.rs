@@ -59,7 +59,7 @@ impl Gemm for Dotprod {
     #[target_feature(enable = "dotprod")]
     unsafe fn products(block: &Product<'_>, pixels: usize) {
         unsafe {
-            if Finish::<true>::is_enough(block.epilogue) {
+            if Finish::is_enough(block.epilogue) {
                 products::<true>(block, pixels);
             } else {
                 products::<false>(block, pixels);
@@ -70,13 +70,13 @@ impl Gemm for Dotprod {
 
 /// The codes of all tiles.
 #[inline(always)]
-unsafe fn products<const PLAIN: bool>(block: &Product<'_>, pixels: usize) {
+unsafe fn products<const BARE: bool>(block: &Product<'_>, pixels: usize) {
     unsafe {
-        let finish = Finish::<PLAIN>::new(block.epilogue);
+        let finish = Finish::<BARE>::new(block.epilogue);
         let multipliers = block.numbers.add(64).cast::<f32>();
         let (mut codes, mut out, mut left) = (block.codes, block.out, pixels);
         while left > 0 {
-            let count = left.min(Dotprod::PIXELS);
+            let count = left.min(<Dotprod>::PIXELS);
             let groups = count.div_ceil(GROUP);
             let scales = [vld1q_f32(multipliers), vld1q_f32(multipliers.add(4))];
             match groups {

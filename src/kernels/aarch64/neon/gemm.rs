@@ -37,7 +37,7 @@ fn flag_bytes(depth: usize) -> usize {
 /// Whether a unit's products may be summed three by three: codes less 128 are at least
 /// -128.
 fn is_small(channels: &Channels<'_>, unit: usize) -> bool {
-    (0..Neon::OUTPUTS).all(|o| {
+    (0..<Neon>::OUTPUTS).all(|o| {
         (0..HALF).all(|lane| {
             SUMS[o % 2].iter().all(|halves| {
                 let weight = |half: &usize| channels.weight(unit * UNIT + half * HALF + lane, o);
@@ -116,7 +116,7 @@ impl Gemm for Neon {
 
     unsafe fn products(block: &Product<'_>, pixels: usize) {
         unsafe {
-            if Finish::<true>::is_enough(block.epilogue) {
+            if Finish::is_enough(block.epilogue) {
                 products::<true>(block, pixels);
             } else {
                 products::<false>(block, pixels);
@@ -127,16 +127,16 @@ impl Gemm for Neon {
 
 /// The codes of all tiles.
 #[inline(always)]
-unsafe fn products<const PLAIN: bool>(block: &Product<'_>, pixels: usize) {
+unsafe fn products<const BARE: bool>(block: &Product<'_>, pixels: usize) {
     unsafe {
-        let finish = Finish::<PLAIN>::new(block.epilogue);
+        let finish = Finish::<BARE>::new(block.epilogue);
         let multipliers = block.numbers.add(64).cast::<f32>();
         let (mut codes, mut out) = (block.codes, block.out);
         for first in (0..pixels).step_by(GROUP) {
             let count = (pixels - first).min(GROUP);
             let scales = [vld1q_f32(multipliers); GROUP];
             let tile = finish.sixteen(sums(block, codes), scales);
-            if count == GROUP && block.channels == Neon::OUTPUTS {
+            if count == GROUP && block.channels == <Neon>::OUTPUTS {
                 store_quarter::<0>(tile, &mut out, block.out_stride);
                 store_quarter::<1>(tile, &mut out, block.out_stride);
                 store_quarter::<2>(tile, &mut out, block.out_stride);
@@ -144,7 +144,7 @@ unsafe fn products<const PLAIN: bool>(block: &Product<'_>, pixels: usize) {
             } else {
                 let mut bytes = [0u8; 16];
                 vst1q_u8(bytes.as_mut_ptr(), tile);
-                for pixel in bytes.chunks_exact(Neon::OUTPUTS).take(count) {
+                for pixel in bytes.chunks_exact(<Neon>::OUTPUTS).take(count) {
                     std::ptr::copy_nonoverlapping(pixel.as_ptr(), out, block.channels);
                     out = out.add(block.out_stride);
                 }
