@@ -21,7 +21,7 @@ use super::import::{Facts, Float, Imported, Importer, Outcome, Refused, Request,
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
 pub struct CpuArgs {
     /// Use no better kernels than these: scalar, avx2, avxvnni, avx512vnni, avx512vbmi, neon,
-    /// dotprod. The masks are the same.
+    /// dotprod, i8mm. The masks are the same.
     #[arg(long, value_name = "KIND", env = "ATROUS_CPU", value_parser = Tier::from_str)]
     cpu: Option<Tier>,
 }

@@ -23,11 +23,14 @@ pub enum Tier {
     Neon,
     /// Arm dot product (SDOT): Cortex-A55, A75 and later.
     Dotprod,
+    /// Arm dot product and products of matrices of bytes (FEAT_I8MM: USMMLA, USDOT):
+    /// Cortex-A510, A710, X2, Neoverse V1, N2 and later.
+    I8mm,
 }
 
 impl Tier {
     /// All of them, those of one architecture in the order of preference.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Scalar,
         Self::Avx2,
         Self::AvxVnni,
@@ -35,6 +38,7 @@ impl Tier {
         Self::Avx512Vbmi,
         Self::Neon,
         Self::Dotprod,
+        Self::I8mm,
     ];
 
     /// The name that [`FromStr`] reads and kernels carry.
@@ -47,6 +51,7 @@ impl Tier {
             Self::Avx512Vbmi => "avx512vbmi",
             Self::Neon => "neon",
             Self::Dotprod => "dotprod",
+            Self::I8mm => "i8mm",
         }
     }
 
@@ -76,6 +81,10 @@ impl Tier {
             Self::Neon => true,
             #[cfg(target_arch = "aarch64")]
             Self::Dotprod => std::arch::is_aarch64_feature_detected!("dotprod"),
+            #[cfg(target_arch = "aarch64")]
+            Self::I8mm => {
+                Self::Dotprod.is_available() && std::arch::is_aarch64_feature_detected!("i8mm")
+            }
             _ => false,
         }
     }

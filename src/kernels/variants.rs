@@ -110,6 +110,14 @@ pub static CONV: &[Variant<PackConv>] = &[
     Variant::new("conv-u8s8-avx2-6x16", Tier::Avx2, x86_64::avx2::conv),
     #[cfg(target_arch = "aarch64")]
     Variant::new(
+        "depthwise-u8s8-i8mm-16",
+        Tier::I8mm,
+        aarch64::i8mm::depthwise,
+    ),
+    #[cfg(target_arch = "aarch64")]
+    Variant::new("conv-u8s8-i8mm-12x8", Tier::I8mm, aarch64::i8mm::conv),
+    #[cfg(target_arch = "aarch64")]
+    Variant::new(
         "depthwise-u8s8-dotprod-16",
         Tier::Dotprod,
         aarch64::dotprod::depthwise,

@@ -8,7 +8,7 @@
 use std::arch::aarch64::*;
 use std::marker::PhantomData;
 
-use super::codes::{Finish, read8, read16, store_half, store8};
+use super::codes::{read8, read16, store_half, store8};
 use crate::kernels::scratch::Scratch;
 use crate::kernels::variants::Convolution;
 use crate::kernels::vector::epilogue::{self, Epilogue, Sum, checked_sum};
@@ -246,35 +246,29 @@ impl<I: Gemm> Convolution for Conv<I> {
     }
 }
 
-/// Stores the codes of the first `count` pixels of a tile of eight channels, and goes on
-/// to the next pixel.
+/// Stores the codes of the first `count` pixels of a tile of eight channels, `pair` by
+/// pair, and goes on to the next pixel.
 #[inline(always)]
-pub(super) unsafe fn store_tile<const BARE: bool, const PIXELS: usize>(
+pub(super) unsafe fn store_tile<const PIXELS: usize>(
     block: &Product<'_>,
-    finish: Finish<BARE>,
-    sums: &[[int32x4_t; 2]; PIXELS],
-    [a, b]: [float32x4_t; 2],
+    pair: impl Fn(usize) -> uint8x16_t,
     count: usize,
     out: &mut *mut u8,
 ) {
     unsafe {
-        let pair = |m: usize| {
-            let [first, second] = [sums[m], sums[m + 1]];
-            finish.sixteen([first[0], first[1], second[0], second[1]], [a, b, a, b])
-        };
         if count == PIXELS && block.channels == 8 {
-            for m in (0..PIXELS).step_by(2) {
-                let codes = pair(m);
+            for n in 0..PIXELS / 2 {
+                let codes = pair(n);
                 store_half::<0>(codes, out, block.out_stride);
                 store_half::<1>(codes, out, block.out_stride);
             }
             return;
         }
-        for m in (0..count).step_by(2) {
-            let codes = pair(m);
+        for n in 0..count.div_ceil(2) {
+            let codes = pair(n);
             store8(vget_low_u8(codes), None, block.channels, *out);
             *out = out.add(block.out_stride);
-            if m + 1 < count {
+            if 2 * n + 1 < count {
                 store8(vget_high_u8(codes), None, block.channels, *out);
                 *out = out.add(block.out_stride);
             }

@@ -25,7 +25,7 @@ pub(in crate::kernels) fn depthwise(args: &ConvArgs<'_>) -> Option<Box<dyn Convo
 }
 
 /// A `BARE` one is for epilogues that leave nothing to do but to saturate.
-struct Dotprod<const BARE: bool = false>;
+pub(super) struct Dotprod<const BARE: bool = false>;
 
 /// In each 32-bit lane `sum + Σ a * b` over its four bytes (SDOT).
 #[inline(always)]

@@ -1,5 +1,5 @@
 //! Depthwise windows of three rows and columns with products four at a time, as loops that
-//! keep columns and weights in registers.
+//! keep columns and weights in registers: SDOT, or USDOT where codes need no sign.
 //!
 //! Three columns of a window and their weights take 24 registers. What else is the same
 //! for every window (biases, multipliers, the places of codes) is read again each time:
@@ -30,104 +30,61 @@ pub(super) static PLACES: [[u8; 16]; VECTORS] = {
 /// A column, or its weights.
 type Quads = [int8x16_t; VECTORS];
 
+/// Codes as the instruction takes them.
+#[rustfmt::skip]
+macro_rules! convert {
+    (sdot) => {
+        concat!(
+            "eor v24.16b, v24.16b, v28.16b\n",
+            "eor v25.16b, v25.16b, v28.16b\n",
+            "eor v26.16b, v26.16b, v28.16b\n"
+        )
+    };
+    (usdot) => { "" };
+}
 /// The next column, in registers `$a` to `$d`.
-macro_rules! column {
-    ([$a:literal $b:literal $c:literal $d:literal]) => {
+#[rustfmt::skip]
+macro_rules! next_column {
+    ($dot:ident: [$a:literal $b:literal $c:literal $d:literal]) => {
         concat!(
             "ld1 {{v24.16b}}, [{row0}], {step0}\n",
             "ld1 {{v25.16b}}, [{row1}], {step1}\n",
             "ld1 {{v26.16b}}, [{row2}], {step2}\n",
-            "ld1 {{",
-            $a,
-            ".16b, ",
-            $b,
-            ".16b, ",
-            $c,
-            ".16b, ",
-            $d,
-            ".16b}}, [{places}]\n",
-            "eor v24.16b, v24.16b, v28.16b\n",
-            "eor v25.16b, v25.16b, v28.16b\n",
-            "eor v26.16b, v26.16b, v28.16b\n",
-            "tbl ",
-            $a,
-            ".16b, {{v24.16b, v25.16b, v26.16b}}, ",
-            $a,
-            ".16b\n",
-            "tbl ",
-            $b,
-            ".16b, {{v24.16b, v25.16b, v26.16b}}, ",
-            $b,
-            ".16b\n",
-            "tbl ",
-            $c,
-            ".16b, {{v24.16b, v25.16b, v26.16b}}, ",
-            $c,
-            ".16b\n",
-            "tbl ",
-            $d,
-            ".16b, {{v24.16b, v25.16b, v26.16b}}, ",
-            $d,
-            ".16b\n"
+            "ld1 {{", $a, ".16b, ", $b, ".16b, ", $c, ".16b, ", $d, ".16b}}, [{places}]\n",
+            convert!($dot),
+            "tbl ", $a, ".16b, {{v24.16b, v25.16b, v26.16b}}, ", $a, ".16b\n",
+            "tbl ", $b, ".16b, {{v24.16b, v25.16b, v26.16b}}, ", $b, ".16b\n",
+            "tbl ", $c, ".16b, {{v24.16b, v25.16b, v26.16b}}, ", $c, ".16b\n",
+            "tbl ", $d, ".16b, {{v24.16b, v25.16b, v26.16b}}, ", $d, ".16b\n"
         )
     };
 }
 /// Adds a column's products to the sums.
+#[rustfmt::skip]
 macro_rules! add {
-    ([$a:literal $b:literal $c:literal $d:literal] [$u:literal $v:literal $w:literal $x:literal]) => {
+    ($dot:ident: [$a:literal $b:literal $c:literal $d:literal] [$u:literal $v:literal $w:literal $x:literal]) => {
         concat!(
-            "sdot v24.4s, ",
-            $a,
-            ".16b, ",
-            $u,
-            ".16b\n",
-            "sdot v25.4s, ",
-            $b,
-            ".16b, ",
-            $v,
-            ".16b\n",
-            "sdot v26.4s, ",
-            $c,
-            ".16b, ",
-            $w,
-            ".16b\n",
-            "sdot v27.4s, ",
-            $d,
-            ".16b, ",
-            $x,
-            ".16b\n"
+            stringify!($dot), " v24.4s, ", $a, ".16b, ", $u, ".16b\n",
+            stringify!($dot), " v25.4s, ", $b, ".16b, ", $v, ".16b\n",
+            stringify!($dot), " v26.4s, ", $c, ".16b, ", $w, ".16b\n",
+            stringify!($dot), " v27.4s, ", $d, ".16b, ", $x, ".16b\n"
         )
     };
 }
 /// Sums to integers, with the multipliers in `$a` to `$d`.
+#[rustfmt::skip]
 macro_rules! scale {
     ([$a:literal $b:literal $c:literal $d:literal]) => {
         concat!(
-            "ld1 {{",
-            $a,
-            ".4s, ",
-            $b,
-            ".4s, ",
-            $c,
-            ".4s, ",
-            $d,
-            ".4s}}, [{multipliers}]\n",
+            "ld1 {{", $a, ".4s, ", $b, ".4s, ", $c, ".4s, ", $d, ".4s}}, [{multipliers}]\n",
             "scvtf v24.4s, v24.4s\n",
             "scvtf v25.4s, v25.4s\n",
             "scvtf v26.4s, v26.4s\n",
             "scvtf v27.4s, v27.4s\n",
-            "fmul v24.4s, v24.4s, ",
-            $a,
-            ".4s\n",
-            "fmul v25.4s, v25.4s, ",
-            $b,
-            ".4s\n",
-            "fmul v26.4s, v26.4s, ",
-            $c,
-            ".4s\n",
-            "fmul v27.4s, v27.4s, ",
-            $d,
-            ".4s\n",
+            "fmul v24.4s, v24.4s, ", $a, ".4s\n",
+            "fmul v25.4s, v25.4s, ", $b, ".4s\n",
+            "fmul v26.4s, v26.4s, ", $c, ".4s\n",
+            "fmul v27.4s, v27.4s, ", $d, ".4s\n",
             "fcvtns v24.4s, v24.4s\n",
             "fcvtns v25.4s, v25.4s\n",
             "fcvtns v26.4s, v26.4s\n",
@@ -140,12 +97,14 @@ macro_rules! scale {
     };
 }
 /// Integers to codes, by saturation alone.
+#[rustfmt::skip]
 macro_rules! bare {
     () => {
         "sqxtun v24.8b, v24.8h\n sqxtun2 v24.16b, v26.8h\n"
     };
 }
 /// Integers to codes.
+#[rustfmt::skip]
 macro_rules! bounded {
     () => {
         concat!(
@@ -158,13 +117,14 @@ macro_rules! bounded {
     };
 }
 /// A window's codes. The first column's registers mean nothing from then on.
+#[rustfmt::skip]
 macro_rules! window {
-    ($narrow:ident: $first:tt $second:tt $third:tt) => {
+    ($dot:ident $narrow:ident: $first:tt $second:tt $third:tt) => {
         concat!(
             "ld1 {{v24.4s, v25.4s, v26.4s, v27.4s}}, [{biases}]\n",
-            add!($first ["v0" "v1" "v2" "v3"]),
-            add!($second ["v4" "v5" "v6" "v7"]),
-            add!($third ["v8" "v9" "v10" "v11"]),
+            add!($dot: $first ["v0" "v1" "v2" "v3"]),
+            add!($dot: $second ["v4" "v5" "v6" "v7"]),
+            add!($dot: $third ["v8" "v9" "v10" "v11"]),
             scale!($first),
             $narrow!(),
             "st1 {{v24.16b}}, [{out}], {out_step}\n"
@@ -172,34 +132,37 @@ macro_rules! window {
     };
 }
 /// Three windows, a column apart.
+#[rustfmt::skip]
 macro_rules! sliding {
-    ($narrow:ident) => {
+    ($dot:ident $narrow:ident) => {
         concat!(
-            column!(["v20" "v21" "v22" "v23"]),
-            window!($narrow: ["v12" "v13" "v14" "v15"] ["v16" "v17" "v18" "v19"] ["v20" "v21" "v22" "v23"]),
-            column!(["v12" "v13" "v14" "v15"]),
-            window!($narrow: ["v16" "v17" "v18" "v19"] ["v20" "v21" "v22" "v23"] ["v12" "v13" "v14" "v15"]),
-            column!(["v16" "v17" "v18" "v19"]),
-            window!($narrow: ["v20" "v21" "v22" "v23"] ["v12" "v13" "v14" "v15"] ["v16" "v17" "v18" "v19"])
+            next_column!($dot: ["v20" "v21" "v22" "v23"]),
+            window!($dot $narrow: ["v12" "v13" "v14" "v15"] ["v16" "v17" "v18" "v19"] ["v20" "v21" "v22" "v23"]),
+            next_column!($dot: ["v12" "v13" "v14" "v15"]),
+            window!($dot $narrow: ["v16" "v17" "v18" "v19"] ["v20" "v21" "v22" "v23"] ["v12" "v13" "v14" "v15"]),
+            next_column!($dot: ["v16" "v17" "v18" "v19"]),
+            window!($dot $narrow: ["v20" "v21" "v22" "v23"] ["v12" "v13" "v14" "v15"] ["v16" "v17" "v18" "v19"])
         )
     };
 }
 /// Two windows, two columns apart.
+#[rustfmt::skip]
 macro_rules! striding {
-    ($narrow:ident) => {
+    ($dot:ident $narrow:ident) => {
         concat!(
-            column!(["v16" "v17" "v18" "v19"]),
-            column!(["v20" "v21" "v22" "v23"]),
-            window!($narrow: ["v12" "v13" "v14" "v15"] ["v16" "v17" "v18" "v19"] ["v20" "v21" "v22" "v23"]),
-            column!(["v16" "v17" "v18" "v19"]),
-            column!(["v12" "v13" "v14" "v15"]),
-            window!($narrow: ["v20" "v21" "v22" "v23"] ["v16" "v17" "v18" "v19"] ["v12" "v13" "v14" "v15"])
+            next_column!($dot: ["v16" "v17" "v18" "v19"]),
+            next_column!($dot: ["v20" "v21" "v22" "v23"]),
+            window!($dot $narrow: ["v12" "v13" "v14" "v15"] ["v16" "v17" "v18" "v19"] ["v20" "v21" "v22" "v23"]),
+            next_column!($dot: ["v16" "v17" "v18" "v19"]),
+            next_column!($dot: ["v12" "v13" "v14" "v15"]),
+            window!($dot $narrow: ["v20" "v21" "v22" "v23"] ["v16" "v17" "v18" "v19"] ["v12" "v13" "v14" "v15"])
         )
     };
 }
 /// `$round` for each round of windows, of `$each` columns; the columns that are left.
+#[rustfmt::skip]
 macro_rules! rounds {
-    ($round:ident $narrow:ident, $each:literal, $columns:ident, $windows:ident, $held:expr) => {{
+    ($round:ident $dot:ident $narrow:ident, $each:literal, $columns:ident, $windows:ident, $held:expr) => {{
         let [u, v, w] = $windows.weights;
         let [mut a, mut b] = $held;
         let (out, out_step) = $windows.target($columns);
@@ -210,7 +173,7 @@ macro_rules! rounds {
         asm!(
             "movi v28.16b, #0x80",
             "2:",
-            $round!($narrow),
+            $round!($dot $narrow),
             "subs {rounds}, {rounds}, #1",
             "b.ne 2b",
             row0 = inout(reg) row0, row1 = inout(reg) row1, row2 = inout(reg) row2,
@@ -256,10 +219,11 @@ where
     }
     // SAFETY: the caller promises the columns and the target's pixels.
     unsafe {
-        if BARE {
-            rounds!(sliding bare, 3, columns, windows, held)
-        } else {
-            rounds!(sliding bounded, 3, columns, windows, held)
+        match (I::CODE_OFFSET, BARE) {
+            (0, true) => rounds!(sliding usdot bare, 3, columns, windows, held),
+            (0, false) => rounds!(sliding usdot bounded, 3, columns, windows, held),
+            (_, true) => rounds!(sliding sdot bare, 3, columns, windows, held),
+            (_, false) => rounds!(sliding sdot bounded, 3, columns, windows, held),
         }
     }
 }
@@ -282,10 +246,11 @@ where
     }
     // SAFETY: as above.
     let [last, _] = unsafe {
-        if BARE {
-            rounds!(striding bare, 4, columns, windows, [held; 2])
-        } else {
-            rounds!(striding bounded, 4, columns, windows, [held; 2])
+        match (I::CODE_OFFSET, BARE) {
+            (0, true) => rounds!(striding usdot bare, 4, columns, windows, [held; 2]),
+            (0, false) => rounds!(striding usdot bounded, 4, columns, windows, [held; 2]),
+            (_, true) => rounds!(striding sdot bare, 4, columns, windows, [held; 2]),
+            (_, false) => rounds!(striding sdot bounded, 4, columns, windows, [held; 2]),
         }
     };
     last

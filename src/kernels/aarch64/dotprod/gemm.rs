@@ -72,26 +72,14 @@ impl Gemm for Dotprod {
 #[inline(always)]
 unsafe fn products<const BARE: bool>(block: &Product<'_>, pixels: usize) {
     unsafe {
-        let finish = Finish::<BARE>::new(block.epilogue);
-        let multipliers = block.numbers.add(64).cast::<f32>();
         let (mut codes, mut out, mut left) = (block.codes, block.out, pixels);
         while left > 0 {
             let count = left.min(<Dotprod>::PIXELS);
             let groups = count.div_ceil(GROUP);
-            let scales = [vld1q_f32(multipliers), vld1q_f32(multipliers.add(4))];
             match groups {
-                1 => {
-                    let sums = one_group(block, codes);
-                    store_tile(block, finish, &sums, scales, count, &mut out);
-                }
-                2 => {
-                    let sums = two_groups(block, codes);
-                    store_tile(block, finish, &sums, scales, count, &mut out);
-                }
-                _ => {
-                    let sums = three_groups(block, codes);
-                    store_tile(block, finish, &sums, scales, count, &mut out);
-                }
+                1 => store::<BARE, 4>(block, &one_group(block, codes), count, &mut out),
+                2 => store::<BARE, 8>(block, &two_groups(block, codes), count, &mut out),
+                _ => store::<BARE, 12>(block, &three_groups(block, codes), count, &mut out),
             }
             codes = codes.add(groups * GROUP * block.depth.next_multiple_of(STEP));
             left -= count;
@@ -99,8 +87,29 @@ unsafe fn products<const BARE: bool>(block: &Product<'_>, pixels: usize) {
     }
 }
 
+/// Stores the codes of a tile's first pixels, and goes on to the next one.
+#[inline(always)]
+unsafe fn store<const BARE: bool, const PIXELS: usize>(
+    block: &Product<'_>,
+    sums: &[[int32x4_t; 2]; PIXELS],
+    count: usize,
+    out: &mut *mut u8,
+) {
+    unsafe {
+        let finish = Finish::<BARE>::new(block.epilogue);
+        let multipliers = block.numbers.add(64).cast::<f32>();
+        let (a, b) = (vld1q_f32(multipliers), vld1q_f32(multipliers.add(4)));
+        let pair = |n: usize| {
+            let [first, second] = [sums[2 * n], sums[2 * n + 1]];
+            finish.sixteen([first[0], first[1], second[0], second[1]], [a, b, a, b])
+        };
+        store_tile::<PIXELS>(block, pair, count, out);
+    }
+}
+
 /// The products of four codes of each pixel of a group with four weights of eight
 /// channels: the lane of each pixel, and its sums.
+#[rustfmt::skip]
 macro_rules! quads {
     ($codes:literal, $low:literal, $high:literal, $($lane:literal $sum:literal $next:literal),*) => {
         concat!($(
@@ -109,16 +118,19 @@ macro_rules! quads {
         ),*)
     };
 }
+#[rustfmt::skip]
 macro_rules! first {
     ($low:literal, $high:literal) => {
         quads!("v28", $low, $high, 0 "v0" "v1", 1 "v2" "v3", 2 "v4" "v5", 3 "v6" "v7")
     };
 }
+#[rustfmt::skip]
 macro_rules! second {
     ($low:literal, $high:literal) => {
         quads!("v29", $low, $high, 0 "v8" "v9", 1 "v10" "v11", 2 "v12" "v13", 3 "v14" "v15")
     };
 }
+#[rustfmt::skip]
 macro_rules! third {
     ($low:literal, $high:literal) => {
         quads!("v30", $low, $high, 0 "v16" "v17", 1 "v18" "v19", 2 "v20" "v21", 3 "v22" "v23")
@@ -127,6 +139,7 @@ macro_rules! third {
 
 /// The sums of a tile's pixels. `$load` takes the next four codes of each, `$groups`
 /// multiply them; `$biases` are the registers that sums begin in, and `$sums` all of them.
+#[rustfmt::skip]
 macro_rules! tile {
     ($block:ident, $codes:ident, $load:literal, [$($groups:ident)*], [$($biases:literal)*],
      [$($register:tt $sum:expr),*]) => {

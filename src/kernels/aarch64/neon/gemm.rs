@@ -156,64 +156,31 @@ unsafe fn products<const BARE: bool>(block: &Product<'_>, pixels: usize) {
 
 /// An instruction for each pixel of a group, from its codes and a channel's weights: their
 /// lower halves (`.8b`) or both, of which it takes the upper (`.16b`).
+#[rustfmt::skip]
 macro_rules! products {
     ($op:literal, $half:literal, [$a:literal $b:literal $c:literal $d:literal], $weights:literal) => {
         concat!(
-            $op,
-            " v28.8h, ",
-            $a,
-            $half,
-            ", ",
-            $weights,
-            $half,
-            "\n",
-            $op,
-            " v29.8h, ",
-            $b,
-            $half,
-            ", ",
-            $weights,
-            $half,
-            "\n",
-            $op,
-            " v30.8h, ",
-            $c,
-            $half,
-            ", ",
-            $weights,
-            $half,
-            "\n",
-            $op,
-            " v31.8h, ",
-            $d,
-            $half,
-            ", ",
-            $weights,
-            $half,
-            "\n"
+            $op, " v28.8h, ", $a, $half, ", ", $weights, $half, "\n",
+            $op, " v29.8h, ", $b, $half, ", ", $weights, $half, "\n",
+            $op, " v30.8h, ", $c, $half, ", ", $weights, $half, "\n",
+            $op, " v31.8h, ", $d, $half, ", ", $weights, $half, "\n"
         )
     };
 }
 /// Adds the 16-bit sums of each pixel to those of a channel.
+#[rustfmt::skip]
 macro_rules! add {
     ([$a:literal $b:literal $c:literal $d:literal]) => {
         concat!(
-            "sadalp ",
-            $a,
-            ".4s, v28.8h\n",
-            "sadalp ",
-            $b,
-            ".4s, v29.8h\n",
-            "sadalp ",
-            $c,
-            ".4s, v30.8h\n",
-            "sadalp ",
-            $d,
-            ".4s, v31.8h\n"
+            "sadalp ", $a, ".4s, v28.8h\n",
+            "sadalp ", $b, ".4s, v29.8h\n",
+            "sadalp ", $c, ".4s, v30.8h\n",
+            "sadalp ", $d, ".4s, v31.8h\n"
         )
     };
 }
 /// Sums of three products: whole codes with whole weights, and half of the others.
+#[rustfmt::skip]
 macro_rules! three {
     ($sums:tt, $whole:tt $weights:literal, $others:tt $other_weights:literal, $op:literal $half:literal) => {
         concat!(
@@ -225,6 +192,7 @@ macro_rules! three {
     };
 }
 /// The same two by two.
+#[rustfmt::skip]
 macro_rules! two {
     ($sums:tt, $whole:tt $weights:literal, $others:tt $other_weights:literal, $op:literal $half:literal) => {
         concat!(
@@ -238,34 +206,36 @@ macro_rules! two {
 }
 /// A unit of four channels: `$sum` is `three` or `two`, and `$low` and `$high` the
 /// instructions for halves that it goes on with.
+#[rustfmt::skip]
 macro_rules! unit {
     ($sum:ident, $low:literal, $high:literal) => {
         concat!(
             "ld1 {{v24.16b, v25.16b, v26.16b}}, [{weights}], #48\n",
             $sum!(["v0" "v4" "v8" "v12"], ["v16" "v17" "v18" "v19"] "v24",
-                  ["v20" "v21" "v22" "v23"] "v25", $low ".8b"),
+                ["v20" "v21" "v22" "v23"] "v25", $low ".8b"),
             $sum!(["v1" "v5" "v9" "v13"], ["v16" "v17" "v18" "v19"] "v26",
-                  ["v20" "v21" "v22" "v23"] "v25", $high ".16b"),
+                ["v20" "v21" "v22" "v23"] "v25", $high ".16b"),
             "ld1 {{v24.16b, v25.16b, v26.16b}}, [{weights}], #48\n",
             $sum!(["v2" "v6" "v10" "v14"], ["v16" "v17" "v18" "v19"] "v24",
-                  ["v20" "v21" "v22" "v23"] "v25", $low ".8b"),
+                ["v20" "v21" "v22" "v23"] "v25", $low ".8b"),
             $sum!(["v3" "v7" "v11" "v15"], ["v16" "v17" "v18" "v19"] "v26",
-                  ["v20" "v21" "v22" "v23"] "v25", $high ".16b"),
+                ["v20" "v21" "v22" "v23"] "v25", $high ".16b"),
             "ld1 {{v24.16b, v25.16b, v26.16b}}, [{weights}], #48\n",
             "ld1 {{v16.16b, v17.16b, v18.16b, v19.16b}}, [{codes}], #64\n",
             $sum!(["v0" "v4" "v8" "v12"], ["v16" "v17" "v18" "v19"] "v24",
-                  ["v20" "v21" "v22" "v23"] "v25", $high ".16b"),
+                ["v20" "v21" "v22" "v23"] "v25", $high ".16b"),
             $sum!(["v1" "v5" "v9" "v13"], ["v16" "v17" "v18" "v19"] "v26",
-                  ["v20" "v21" "v22" "v23"] "v25", $low ".8b"),
+                ["v20" "v21" "v22" "v23"] "v25", $low ".8b"),
             "ld1 {{v24.16b, v25.16b, v26.16b}}, [{weights}], #48\n",
             $sum!(["v2" "v6" "v10" "v14"], ["v16" "v17" "v18" "v19"] "v24",
-                  ["v20" "v21" "v22" "v23"] "v25", $high ".16b"),
+                ["v20" "v21" "v22" "v23"] "v25", $high ".16b"),
             $sum!(["v3" "v7" "v11" "v15"], ["v16" "v17" "v18" "v19"] "v26",
-                  ["v20" "v21" "v22" "v23"] "v25", $low ".8b")
+                ["v20" "v21" "v22" "v23"] "v25", $low ".8b")
         )
     };
 }
 /// Products of a group's codes with a channel's weights, whole or the lower half of them.
+#[rustfmt::skip]
 macro_rules! pair {
     ($sums:tt, $weights:literal) => {
         concat!(
@@ -275,12 +245,14 @@ macro_rules! pair {
         )
     };
 }
+#[rustfmt::skip]
 macro_rules! half {
     ($sums:tt, $weights:literal) => {
         concat!(products!("smull", ".8b", ["v16" "v17" "v18" "v19"], $weights), add!($sums))
     };
 }
 /// The same for all channels.
+#[rustfmt::skip]
 macro_rules! step {
     ($products:ident) => {
         concat!(
