@@ -9,6 +9,7 @@
 mod codes;
 mod conv;
 pub(super) mod dotprod;
+pub(super) mod elementwise;
 pub(super) mod i8mm;
 pub(super) mod neon;
 pub(super) mod resample;

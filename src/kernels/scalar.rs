@@ -2,7 +2,8 @@
 //!
 //! The formulas are those of the argument types in [`crate::kernels`]. Loops are
 //! shaped so that the compiler can vectorize them for any processor; that changes
-//! no result. Nothing here allocates except [`pack`] and a
+//! no result. Those that other modules compile for their own processors are always
+//! inlined. Nothing here allocates except [`pack`] and a
 //! [`Scratch`](super::scratch::Scratch) that grows.
 
 mod argmax;

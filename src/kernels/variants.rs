@@ -153,21 +153,41 @@ pub static MAP: &[Variant<Map>] = &[
     Variant::new("map-u8-scalar", Tier::Scalar, scalar::map),
 ];
 /// Sums.
-pub static ADD: &[Variant<Add>] = &[Variant::new("add-u8-scalar", Tier::Scalar, scalar::add)];
+pub static ADD: &[Variant<Add>] = &[
+    #[cfg(target_arch = "x86_64")]
+    Variant::new("add-u8-avx2-8", Tier::Avx2, x86_64::portable::add),
+    #[cfg(target_arch = "aarch64")]
+    Variant::new("add-u8-neon-16", Tier::Neon, aarch64::elementwise::add),
+    Variant::new("add-u8-scalar", Tier::Scalar, scalar::add),
+];
 /// Products.
-pub static MUL: &[Variant<Mul>] = &[Variant::new("mul-u8-scalar", Tier::Scalar, scalar::mul)];
+pub static MUL: &[Variant<Mul>] = &[
+    #[cfg(target_arch = "x86_64")]
+    Variant::new("mul-u8-avx2-8", Tier::Avx2, x86_64::portable::mul),
+    #[cfg(target_arch = "aarch64")]
+    Variant::new("mul-u8-neon-16", Tier::Neon, aarch64::elementwise::mul),
+    Variant::new("mul-u8-scalar", Tier::Scalar, scalar::mul),
+];
 /// Means over a window.
-pub static AVERAGE_POOL: &[Variant<AveragePool>] = &[Variant::new(
-    "average_pool-u8-scalar",
-    Tier::Scalar,
-    scalar::average_pool,
-)];
+pub static AVERAGE_POOL: &[Variant<AveragePool>] = &[
+    #[cfg(target_arch = "x86_64")]
+    Variant::new(
+        "average_pool-u8-avx2-8",
+        Tier::Avx2,
+        x86_64::portable::average_pool,
+    ),
+    Variant::new("average_pool-u8-scalar", Tier::Scalar, scalar::average_pool),
+];
 /// Largest codes over a window.
-pub static MAX_POOL: &[Variant<MaxPool>] = &[Variant::new(
-    "max_pool-u8-scalar",
-    Tier::Scalar,
-    scalar::max_pool,
-)];
+pub static MAX_POOL: &[Variant<MaxPool>] = &[
+    #[cfg(target_arch = "x86_64")]
+    Variant::new(
+        "max_pool-u8-avx2-32",
+        Tier::Avx2,
+        x86_64::portable::max_pool,
+    ),
+    Variant::new("max_pool-u8-scalar", Tier::Scalar, scalar::max_pool),
+];
 /// Pictures of another size.
 pub static RESIZE: &[Variant<Resampler>] = &[
     #[cfg(target_arch = "x86_64")]

@@ -143,7 +143,7 @@ pub(super) unsafe fn store_quarter<const QUARTER: usize>(
 
 /// Eight codes and the other summand's to the sums' codes.
 #[inline(always)]
-unsafe fn added(codes: uint8x8_t, other: uint8x8_t, sum: &Sum) -> uint8x8_t {
+pub(super) unsafe fn added(codes: uint8x8_t, other: uint8x8_t, sum: &Sum) -> uint8x8_t {
     unsafe {
         let (codes, other) = (vmovl_u8(codes), vmovl_u8(other));
         let mix = |a: uint32x4_t, b: uint32x4_t| {

@@ -54,7 +54,7 @@ impl<const BARE: bool> Isa for Dotprod<BARE> {
     #[target_feature(enable = "dotprod")]
     unsafe fn segment(segment: &Segment<'_>) {
         unsafe {
-            if Finish::is_enough(segment.epilogue()) {
+            if Finish::is_enough(&segment.epilogue) {
                 depthwise::segment::<Dotprod<true>>(segment);
             } else {
                 depthwise::segment::<Dotprod<false>>(segment);

@@ -56,7 +56,7 @@ impl<const BARE: bool> Isa for I8mm<BARE> {
     #[target_feature(enable = "i8mm")]
     unsafe fn segment(segment: &Segment<'_>) {
         unsafe {
-            if Finish::is_enough(segment.epilogue()) {
+            if Finish::is_enough(&segment.epilogue) {
                 depthwise::segment::<I8mm<true>>(segment);
             } else {
                 depthwise::segment::<I8mm<false>>(segment);

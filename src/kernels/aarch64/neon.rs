@@ -77,7 +77,7 @@ impl<const BARE: bool> Isa for Neon<BARE> {
 
     unsafe fn segment(segment: &Segment<'_>) {
         unsafe {
-            if Finish::is_enough(segment.epilogue()) {
+            if Finish::is_enough(&segment.epilogue) {
                 depthwise::segment::<Neon<true>>(segment);
             } else {
                 depthwise::segment::<Neon<false>>(segment);

@@ -165,9 +165,8 @@ macro_rules! rounds {
     ($round:ident $dot:ident $narrow:ident, $each:literal, $columns:ident, $windows:ident, $held:expr) => {{
         let [u, v, w] = $windows.weights;
         let [mut a, mut b] = $held;
-        let (out, out_step) = $windows.target($columns);
-        let numbers = $columns.segment().numbers();
-        let finish = Finish::<false>::new($columns.segment().epilogue());
+        let segment = $columns.segment;
+        let finish = Finish::<false>::new(&segment.epilogue);
         let steps = $columns.steps;
         let [mut row0, mut row1, mut row2] = $columns.rows;
         asm!(
@@ -179,10 +178,10 @@ macro_rules! rounds {
             row0 = inout(reg) row0, row1 = inout(reg) row1, row2 = inout(reg) row2,
             step0 = in(reg) steps[0], step1 = in(reg) steps[1], step2 = in(reg) steps[2],
             places = in(reg) PLACES.as_ptr(),
-            biases = in(reg) numbers,
-            multipliers = in(reg) numbers.add(16 * VECTORS),
-            out = inout(reg) out => _,
-            out_step = in(reg) out_step,
+            biases = in(reg) segment.numbers,
+            multipliers = in(reg) segment.numbers.add(16 * VECTORS),
+            out = inout(reg) segment.out.add($windows.index * segment.out_stride) => _,
+            out_step = in(reg) $windows.step * segment.out_stride,
             rounds = inout(reg) $windows.rounds => _,
             in("v0") u[0], in("v1") u[1], in("v2") u[2], in("v3") u[3],
             in("v4") v[0], in("v5") v[1], in("v6") v[2], in("v7") v[3],

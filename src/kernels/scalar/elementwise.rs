@@ -37,6 +37,7 @@ pub fn map(source: Source<'_>, table: &[u8; 256], target: Target<'_>) {
 }
 
 /// Sum of two pictures of one shape, see [`AddArgs`].
+#[inline(always)]
 pub fn add(a: Source<'_>, b: Source<'_>, args: &AddArgs, target: Target<'_>) {
     debug_assert!(same_shape(&a, &target) && same_shape(&b, &target));
     let runs = Runs::new(&target, a.is_packed() && b.is_packed());
@@ -49,6 +50,7 @@ pub fn add(a: Source<'_>, b: Source<'_>, args: &AddArgs, target: Target<'_>) {
 
 /// Product of two pictures, see [`MulArgs`]: `b` has the shape of `a` or is 1x1 of
 /// as many channels, one factor for each channel.
+#[inline(always)]
 pub fn mul(a: Source<'_>, b: Source<'_>, args: &MulArgs, target: Target<'_>) {
     debug_assert!(same_shape(&a, &target));
     if b.pixels() == 1 {

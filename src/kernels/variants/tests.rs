@@ -3,4 +3,5 @@
 
 mod conv;
 mod elementwise;
+mod pool;
 mod resample;

@@ -51,14 +51,18 @@ pub struct Segment<'a> {
     stride: usize,
     window: Window,
     channels: usize,
-    numbers: *const u8,
-    epilogue: Epilogue,
+    /// The block's biases, multipliers and weights.
+    pub numbers: *const u8,
+    /// The way from sums to codes.
+    pub epilogue: Epilogue,
     /// First output pixel of the segment, and its number of pixels.
     start: usize,
     len: usize,
     sum: Option<Sum>,
-    out: *mut u8,
-    out_stride: usize,
+    /// Where the codes of the segment's first pixel go, and the bytes to the next one's.
+    pub out: *mut u8,
+    /// See `out`.
+    pub out_stride: usize,
 }
 
 /// Most rows of a window; others are left to the scalar kernel.
@@ -295,16 +299,6 @@ unsafe fn windows<I: Isa, const PLAIN: bool>(segment: &Segment<'_>) {
 }
 
 impl Segment<'_> {
-    /// The way from sums to codes.
-    pub fn epilogue(&self) -> &Epilogue {
-        &self.epilogue
-    }
-
-    /// The block's numbers: biases, multipliers, weights.
-    pub fn numbers(&self) -> *const u8 {
-        self.numbers
-    }
-
     /// The input column of the first tap of output pixel `start + index`.
     #[inline(always)]
     fn first_column(&self, index: usize) -> isize {
@@ -359,7 +353,8 @@ unsafe fn weights<I: Isa>(segment: &Segment<'_>) -> [I::Weights; 3] {
 
 /// Columns of a row of windows, one after the other.
 pub struct Columns<'a, 's, const PLAIN: bool> {
-    segment: &'a Segment<'s>,
+    /// Whose columns they are.
+    pub segment: &'a Segment<'s>,
     /// The next column's three rows, and what leads to the one after it: 0 in zeros.
     pub rows: [*const u8; HEIGHT],
     /// See `rows`.
@@ -458,26 +453,11 @@ pub struct Windows<'a, I: Isa> {
     /// Weights of a window's three columns.
     pub weights: &'a [I::Weights; 3],
     /// Output pixel of the first one, and how many lead to the next one's.
-    index: usize,
-    step: usize,
+    pub index: usize,
+    /// See `index`.
+    pub step: usize,
     /// How often as many windows follow as are worked out in turn.
     pub rounds: usize,
-}
-
-impl<I: Isa> Windows<'_, I> {
-    /// Where the codes of the first window go, and the bytes from there to the next one's.
-    pub fn target<const PLAIN: bool>(&self, columns: &Columns<'_, '_, PLAIN>) -> (*mut u8, usize) {
-        let segment = columns.segment;
-        let out = segment.out.wrapping_add(self.index * segment.out_stride);
-        (out, self.step * segment.out_stride)
-    }
-}
-
-impl<'s, const PLAIN: bool> Columns<'_, 's, PLAIN> {
-    /// The segment they are of.
-    pub fn segment(&self) -> &Segment<'s> {
-        self.segment
-    }
 }
 
 /// Three windows in turn, so that no column moves from register to register, a column

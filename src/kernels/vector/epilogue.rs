@@ -77,7 +77,7 @@ pub fn checked_sum(
         let other = &residual.source;
         assert_eq!(other.channels, outputs);
         reaches(other.data, end, other.pixel_stride, outputs);
-        Sum::new(residual, start)
+        Sum::new(residual.source, &residual.add, start)
     })
 }
 
@@ -118,7 +118,7 @@ pub struct Sum {
 
 impl Sum {
     /// `first` is the first pixel of the target.
-    fn new(residual: &Residual<'_>, first: usize) -> Self {
+    pub fn new(other: Source<'_>, add: &AddArgs, first: usize) -> Self {
         let AddArgs {
             a_zero_point,
             b_zero_point,
@@ -126,11 +126,11 @@ impl Sum {
             b_scale,
             output_zero_point,
             clamp,
-        } = residual.add;
+        } = *add;
         let zeros = f32::from(a_zero_point) * a_scale + f32::from(b_zero_point) * b_scale;
         Self {
-            data: residual.source.from_pixel(first).as_ptr(),
-            stride: residual.source.pixel_stride,
+            data: other.from_pixel(first).as_ptr(),
+            stride: other.pixel_stride,
             a_scale,
             b_scale,
             offset: f32::from(output_zero_point) - zeros,

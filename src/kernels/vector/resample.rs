@@ -37,6 +37,14 @@ pub unsafe fn resize<W: Words>(
     let (width, channels) = (source.width, source.channels);
     assert_eq!(channels, target.channels);
     let (height, out_width, range) = (target.height, target.width, target.rows());
+    if source.pixels() == 1 {
+        // Whatever lies between a pixel and itself is the pixel.
+        let pixel = source.pixel(0, 0);
+        for (oy, ox) in range.flat_map(|oy| (0..out_width).map(move |ox| (oy, ox))) {
+            target.pixel_mut(oy, ox).copy_from_slice(pixel);
+        }
+        return;
+    }
     let padded = channels.next_multiple_of(LANES);
     let numbers = scratch.words(2 * width * padded);
     let (base, difference) = numbers.split_at_mut(width * padded);

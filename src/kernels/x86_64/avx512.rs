@@ -42,11 +42,35 @@ unsafe fn rounded(sums: __m512i, multipliers: *const f32) -> __m512i {
 #[inline(always)]
 unsafe fn pair(sums: [__m512i; 2], multipliers: *const f32, epilogue: &Epilogue) -> __m512i {
     unsafe {
-        let q = |n: usize| rounded(sums[n], multipliers.add(16 * n));
+        let low = rounded(sums[0], multipliers);
+        let high = rounded(sums[1], multipliers.add(16));
         _mm512_adds_epi16(
-            _mm512_packs_epi32(q(0), q(1)),
+            _mm512_packs_epi32(low, high),
             _mm512_set1_epi16(epilogue.zero_point),
         )
+    }
+}
+
+/// Two vectors of sums to codes.
+///
+/// A function, as the next one and others here, because a closure that is called in
+/// several places may be compiled on its own, without this module's instructions.
+#[inline(always)]
+unsafe fn thirty_two(sums: [__m512i; 2], multipliers: *const f32, epilogue: &Epilogue) -> __m256i {
+    unsafe {
+        // Below 0 this conversion would give 255.
+        let words = pair(sums, multipliers, epilogue);
+        _mm512_cvtusepi16_epi8(_mm512_max_epi16(words, _mm512_setzero_si512()))
+    }
+}
+
+/// A vector of sums to codes.
+#[inline(always)]
+unsafe fn sixteen(sums: __m512i, multipliers: *const f32, epilogue: &Epilogue) -> __m128i {
+    unsafe {
+        let words = _mm512_cvtsepi32_epi16(rounded(sums, multipliers));
+        let words = _mm256_adds_epi16(words, _mm256_set1_epi16(epilogue.zero_point));
+        _mm256_cvtusepi16_epi8(_mm256_max_epi16(words, _mm256_setzero_si256()))
     }
 }
 
@@ -210,9 +234,9 @@ impl Isa for Avx512 {
         out: *mut u8,
     ) {
         unsafe {
-            let pair = |n: usize| pair([sums[n], sums[n + 1]], multipliers.add(16 * n), epilogue);
-            let codes = _mm512_packus_epi16(pair(0), pair(2));
-            finish64(codes, epilogue, sum, channels, out);
+            let low = pair([sums[0], sums[1]], multipliers, epilogue);
+            let high = pair([sums[2], sums[3]], multipliers.add(32), epilogue);
+            finish64(_mm512_packus_epi16(low, high), epilogue, sum, channels, out);
         }
     }
 
@@ -290,23 +314,21 @@ impl Gemm for Avx512 {
         out: *mut u8,
     ) {
         unsafe {
-            // Below 0 these conversions would give 255.
-            let two = || {
-                let words = pair([sums[0], sums[1]], multipliers, epilogue);
-                _mm512_cvtusepi16_epi8(_mm512_max_epi16(words, _mm512_setzero_si512()))
-            };
-            let one = |n: usize| {
-                let words = _mm512_cvtsepi32_epi16(rounded(sums[n], multipliers.add(16 * n)));
-                let words = _mm256_adds_epi16(words, _mm256_set1_epi16(epilogue.zero_point));
-                _mm256_cvtusepi16_epi8(_mm256_max_epi16(words, _mm256_setzero_si256()))
-            };
             match N {
-                1 => finish16(one(0), epilogue, sum, channels, out),
-                2 => finish32(two(), epilogue, sum, channels, out),
+                1 => {
+                    let codes = sixteen(sums[0], multipliers, epilogue);
+                    finish16(codes, epilogue, sum, channels, out);
+                }
+                2 => {
+                    let codes = thirty_two([sums[0], sums[1]], multipliers, epilogue);
+                    finish32(codes, epilogue, sum, channels, out);
+                }
                 3 => {
-                    finish32(two(), epilogue, sum, 32, out);
+                    let codes = thirty_two([sums[0], sums[1]], multipliers, epilogue);
+                    finish32(codes, epilogue, sum, 32, out);
+                    let codes = sixteen(sums[2], multipliers.add(32), epilogue);
                     let sum = sum.map(|sum| sum.at(0, 32));
-                    finish16(one(2), epilogue, sum, channels - 32, out.add(32));
+                    finish16(codes, epilogue, sum, channels - 32, out.add(32));
                 }
                 _ => {
                     let sums = [sums[0], sums[1], sums[2], sums[3]];

@@ -55,6 +55,17 @@ proptest! {
     }
 
     #[test]
+    fn resize_of_one_pixel(
+        source in (1usize..70).prop_flat_map(|channels| testing::picture_of(1, 1, channels)),
+        (height, width) in sizes(), resample in testing::resample(), split in any::<usize>(),
+    ) {
+        let out = Picture::new(height, width, source.channels, source.channels + 1);
+        let mut wanted = out.clone();
+        scalar::resize(source.source(), resample, wanted.target(), &mut Scratch::default());
+        check(RESIZE, &source, resample, &out, &wanted, split);
+    }
+
+    #[test]
     fn argmax(
         source in prop_oneof![1usize..30, 250usize..257].prop_flat_map(testing::picture),
         (height, width) in sizes(), resample in testing::resample(), levels in 1u8..=255,
