@@ -13,7 +13,7 @@ pub mod program;
 pub mod tract;
 mod workers;
 
-pub use workers::MAX_THREADS;
+pub use workers::{MAX_THREADS, Workers};
 
 /// The fixed shape of a model's work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

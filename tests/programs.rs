@@ -432,6 +432,7 @@ fn bench_tells_what_it_measured() {
         assert!(!report["kernels"].as_array().unwrap().is_empty());
         let ops = report["ops"].as_array().unwrap();
         assert!(ops.iter().any(|op| op["kind"] == "conv" && op["macs"] != 0));
+        floors_hold(&report);
     }
     let text = bench(&["--profile", "--cpu", "scalar", "--threads", "1"]);
     assert!(
@@ -439,6 +440,14 @@ fn bench_tells_what_it_measured() {
         "{text}"
     );
     assert!(!text.contains("avx") && !text.contains("neon"), "{text}");
+    assert!(
+        text.contains("floor ms") && text.contains("peak unknown"),
+        "{text}"
+    );
+    let conv = text.lines().find(|line| line.starts_with("conv 1x1"));
+    assert!(conv.unwrap().ends_with('-'), "{text}");
+    let text = bench(&["--threads", "1"]);
+    assert!(!text.contains("floor"), "{text}");
     for bad in [&["--threads", "0"], &["--cpu", "mmx"], &["--runs", "0"]] {
         let args = [&["bench", "tiny.onnx"], &bad[..]].concat();
         assert_eq!(
@@ -446,6 +455,39 @@ fn bench_tells_what_it_measured() {
             Some(2),
             "{bad:?}"
         );
+    }
+}
+
+/// Each class of a profile is beside its floor, and one far above it has a reason.
+fn floors_hold(report: &serde_json::Value) {
+    let ceilings = &report["ceilings"];
+    let copies = ceilings["copies"].as_array().unwrap();
+    assert!(!copies.is_empty());
+    for copy in copies {
+        assert!(copy["gb_per_s"].as_f64().unwrap() > 0.0, "{copy}");
+    }
+    let has_peak = Cpu::detect().best() != Tier::Scalar;
+    assert_eq!(ceilings["peak"].is_object(), has_peak, "{ceilings}");
+    let classes = report["classes"].as_array().unwrap();
+    let ops = report["ops"].as_array().unwrap();
+    let counted: u64 = classes.iter().map(|c| c["ops"].as_u64().unwrap()).sum();
+    assert_eq!(counted, ops.len() as u64);
+    for class in classes {
+        let those = ops.iter().filter(|op| op["class"] == class["class"]);
+        let ms: f64 = those.map(|op| op["ms"].as_f64().unwrap()).sum();
+        let total = class["ms"].as_f64().unwrap();
+        assert!((total - ms).abs() <= 1e-9 * ms, "{class}");
+        if class["macs"] != 0 && !has_peak {
+            assert!(class["floor_ms"].is_null(), "{class}");
+            continue;
+        }
+        let (floor, ratio) = (&class["floor_ms"], &class["ratio"]);
+        let (floor, ratio) = (floor.as_f64().unwrap(), ratio.as_f64().unwrap());
+        assert!(
+            floor > 0.0 && (ratio * floor - ms).abs() < 1e-9 * ms,
+            "{class}"
+        );
+        assert_eq!(class["why"].is_string(), ratio > 2.0, "{class}");
     }
 }
 

@@ -15,8 +15,16 @@ use atrous::model::artifact::golden;
 
 use super::import::ImportLimits;
 use super::model::{self, Opened, Placement};
-use super::ops::{OpRow, op_rows};
 use super::{Global, allocations, output};
+
+mod calibration;
+mod ceilings;
+mod profile;
+mod reason;
+mod totals;
+mod work;
+
+use profile::Profile;
 
 /// Seed of the picture that is segmented.
 const PICTURE_SEED: u64 = 1;
@@ -26,7 +34,16 @@ const PICTURE_SEED: u64 = 1;
 #[command(
     after_help = "With --json the last line is an object: runs_ms (each measured run), first_ms (from\n\
     the program's start to its first mask), load_ms (opening the model), peak_mb (most memory),\n\
-    threads, kernels (those in use), allocations_per_run, model, and with --profile ops."
+    threads, kernels (those in use), allocations_per_run, model, and with --profile ops, classes\n\
+    (of operations: ms, floor_ms, ratio, and why where the ratio is above 2) and ceilings (peak,\n\
+    copies).\n\n\
+    The floor of an operation is the more of two: its multiplications at the practical peak of\n\
+    the kernels in use, measured on a convolution that suits them; and the bytes it reads and\n\
+    writes, each once, at the speed at which this machine copies as many. Both are measured\n\
+    after the runs, on as many threads, in some tenths of a second. Scalar kernels have no peak,\n\
+    and convolutions no floor with them. An operation without multiplications has only the\n\
+    floor of its bytes: where one takes many instructions, that is far too low. A concatenation\n\
+    costs nothing: its parts are written in place. A sum after a convolution is part of it."
 )]
 pub struct BenchArgs {
     /// A built-in name (road), a model.toml, its folder, an ONNX file, or an artifact.
@@ -42,7 +59,8 @@ pub struct BenchArgs {
     threads: Option<u8>,
     #[command(flatten)]
     cpu: model::CpuArgs,
-    /// Show what each operation takes: the least of all runs.
+    /// Show what each operation takes (the least of all runs) and, for each class of them, the
+    /// least it can take on this machine.
     #[arg(long)]
     profile: bool,
     #[command(flatten)]
@@ -60,16 +78,8 @@ struct Report {
     threads: usize,
     kernels: Vec<&'static str>,
     allocations_per_run: f64,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    ops: Vec<Timed>,
-}
-
-/// An operation and what it took.
-#[derive(Serialize)]
-struct Timed {
     #[serde(flatten)]
-    row: OpRow,
-    ms: f64,
+    profile: Option<Profile>,
 }
 
 /// Times a model on a drawn picture. `start` is when the program began.
@@ -113,16 +123,13 @@ pub fn run(args: &BenchArgs, global: &Global, start: Instant) -> Result<()> {
     }
     let allocated = allocations::count() - allocated;
 
-    let ops = match &opened.placement {
+    // The profile takes memory of its own.
+    let peak_bytes = Sysfs::default().peak_bytes();
+    let profile = match &opened.placement {
         Placement::Program(program) if args.profile => {
-            let rows = op_rows(program, &names).into_iter().zip(&least);
-            rows.map(|(row, least)| Timed {
-                row,
-                ms: ms(*least),
-            })
-            .collect()
+            Some(Profile::new(program, &names, &least, options)?)
         }
-        _ => Vec::new(),
+        _ => None,
     };
     let mut kernels = names;
     kernels.sort_unstable();
@@ -132,13 +139,11 @@ pub fn run(args: &BenchArgs, global: &Global, start: Instant) -> Result<()> {
         runs_ms: runs.into_iter().map(ms).collect(),
         first_ms: ms(first),
         load_ms: ms(load),
-        peak_mb: Sysfs::default()
-            .peak_bytes()
-            .map_or(f64::NAN, |bytes| bytes as f64 / 1e6),
+        peak_mb: peak_bytes.map_or(f64::NAN, |bytes| bytes as f64 / 1e6),
         threads,
         kernels,
         allocations_per_run: allocated as f64 / f64::from(args.runs),
-        ops,
+        profile,
     };
     if global.json {
         return output::print_json(&report);
@@ -154,10 +159,9 @@ fn ms(time: Duration) -> f64 {
 
 fn write(out: &mut String, report: &Report, opened: &Opened, profile: bool) -> Result<()> {
     if profile {
-        if report.ops.is_empty() {
-            writeln!(out, "no profile: the model runs in tract")?;
-        } else {
-            table(out, &report.ops)?;
+        match &report.profile {
+            Some(profile) => profile.write(out)?,
+            None => writeln!(out, "no profile: the model runs in tract")?,
         }
     }
     let mut sorted = report.runs_ms.clone();
@@ -179,51 +183,5 @@ fn write(out: &mut String, report: &Report, opened: &Opened, profile: bool) -> R
          {} allocations a run",
         report.first_ms, report.load_ms, report.peak_mb, report.allocations_per_run
     )?;
-    Ok(())
-}
-
-/// A line for each operation, then one for each kind.
-fn table(out: &mut String, ops: &[Timed]) -> Result<()> {
-    let total: f64 = ops.iter().map(|op| op.ms).sum();
-    let line = |out: &mut String, kind: &str, what: &str, kernel: &str, macs: u64, ms: f64| {
-        let speed = match macs {
-            0 => "-".to_owned(),
-            _ => format!("{:.0}", 2e-6 * macs as f64 / ms),
-        };
-        writeln!(
-            out,
-            "{kind:<12} {what:<14} {kernel:<28} {:>8.2} {ms:>8.3} {:>5.1} {speed:>6}",
-            macs as f64 / 1e6,
-            100.0 * ms / total
-        )
-    };
-    writeln!(
-        out,
-        "{:<12} {:<14} {:<28} {:>8} {:>8} {:>5} {:>6}",
-        "operation", "shape", "kernel", "MMAC", "ms", "%", "GOP/s"
-    )?;
-    for Timed { row, ms } in ops {
-        let [height, width, channels] = row.shape;
-        let shape = format!("{height}x{width}x{channels}");
-        line(out, row.kind, &shape, row.kernel, row.macs, *ms)?;
-    }
-    let mut kinds: Vec<&str> = ops.iter().map(|op| op.row.kind).collect();
-    kinds.sort_unstable();
-    kinds.dedup();
-    for kind in kinds {
-        let those = || ops.iter().filter(|op| op.row.kind == kind);
-        let (macs, ms) = (
-            those().map(|op| op.row.macs).sum(),
-            those().map(|op| op.ms).sum(),
-        );
-        line(
-            out,
-            kind,
-            &format!("{} in all", those().count()),
-            "",
-            macs,
-            ms,
-        )?;
-    }
     Ok(())
 }
