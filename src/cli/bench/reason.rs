@@ -67,20 +67,26 @@ fn cause(totals: &Totals) -> String {
              operations above have few GOP/s, and what else ran on this machine"
             .into(),
         Class::Depthwise => format!(
-            "{each} products for each code: it is bound by loads and by bringing bytes into the \
-             order that the products take, not by the products"
+            "{each} products for each code: loads, bringing the bytes into the order that products \
+             take, and turning sums into codes take longer than they do"
         ),
-        Class::Input | Class::Map => {
-            "each byte is looked up in a table, where a copy moves many at once".into()
+        Class::Input | Class::Map if is_portable(totals) => {
+            "each byte is looked up in a table by itself, where a copy moves many at once".into()
         }
+        Class::Input | Class::Map => "a vector of bytes takes several look-ups in parts of a \
+             table, where a copy takes a load and a store"
+            .into(),
         Class::Add | Class::Mul => "each code is made a real number, scaled, rounded and clamped, \
              where a copy only moves it"
             .into(),
         Class::AveragePool => format!("it adds {each} codes for each one that it writes"),
         Class::MaxPool => format!("it compares {each} codes for each one that it writes"),
-        Class::Resize => "each code is mixed from its neighbours in 32-bit numbers, where a copy \
-             only moves it"
-            .into(),
+        Class::Resize if each == 1 => {
+            "each pixel is looked for and copied by itself, where a copy moves many at once".into()
+        }
+        Class::Resize => {
+            format!("each code is mixed from {each} in 32-bit numbers, where a copy only moves it")
+        }
         Class::Argmax => format!(
             "{each} codes are made and compared for each label: many instructions for few bytes"
         ),

@@ -69,7 +69,8 @@ pub struct Work {
     /// Codes, or labels, that it writes.
     pub codes: u64,
     /// What they are made of, all together: the products of a convolution, the codes under
-    /// a pool's windows, the codes that labels are chosen from; otherwise one for each.
+    /// a pool's windows, the codes that those of another size are mixed from and that
+    /// labels are chosen from; otherwise one for each.
     pub terms: u64,
     /// Bytes it reads and writes, each of them once, its constants included.
     pub bytes: u64,
@@ -119,8 +120,12 @@ impl Work {
                 resample,
             } => {
                 let (from, to) = (tensor(*input), tensor(*output));
-                let read = seen(from, pixels(to), corners(*resample));
-                Self::by_code(Class::Resize, codes(to), read)
+                let corners = corners(*resample);
+                let read = seen(from, pixels(to), corners);
+                Self {
+                    terms: codes(to) * corners,
+                    ..Self::by_code(Class::Resize, codes(to), read)
+                }
             }
             Op::Argmax { input, resample } => {
                 let from = tensor(*input);
@@ -204,7 +209,7 @@ fn corners(resample: Resample) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use atrous::program::{Constants, Coordinates, Output, Quant, Residual, Span};
+    use atrous::program::{Constants, Coordinates, NearestRule, Output, Quant, Residual, Span};
 
     use super::*;
 
@@ -352,6 +357,24 @@ mod tests {
         assert_eq!(labels.class, Class::Argmax);
         assert_eq!((labels.codes, labels.terms), (200, 200 * 21));
         assert_eq!(labels.bytes, 5 * 5 * 21 + 200);
+    }
+
+    #[test]
+    fn another_size_reads_what_it_is_mixed_from() {
+        let of = |resample| {
+            let (input, output) = (TensorId(0), TensorId(1));
+            let op = Op::Resize {
+                input,
+                output,
+                resample,
+            };
+            work(vec![tensor(8, 8, 3), tensor(2, 2, 3)], op)
+        };
+        let mixed = of(Resample::Bilinear(Coordinates::HalfPixel));
+        assert_eq!((mixed.terms, mixed.bytes), (4 * 12, 16 * 3 + 12));
+        let nearest = Resample::Nearest(Coordinates::Asymmetric, NearestRule::Floor);
+        let nearest = of(nearest);
+        assert_eq!((nearest.terms, nearest.bytes), (12, 4 * 3 + 12));
     }
 
     #[test]
