@@ -169,25 +169,17 @@ pub static MUL: &[Variant<Mul>] = &[
     Variant::new("mul-u8-scalar", Tier::Scalar, scalar::mul),
 ];
 /// Means over a window.
-pub static AVERAGE_POOL: &[Variant<AveragePool>] = &[
-    #[cfg(target_arch = "x86_64")]
-    Variant::new(
-        "average_pool-u8-avx2-8",
-        Tier::Avx2,
-        x86_64::portable::average_pool,
-    ),
-    Variant::new("average_pool-u8-scalar", Tier::Scalar, scalar::average_pool),
-];
+pub static AVERAGE_POOL: &[Variant<AveragePool>] = &[Variant::new(
+    "average_pool-u8-scalar",
+    Tier::Scalar,
+    scalar::average_pool,
+)];
 /// Largest codes over a window.
-pub static MAX_POOL: &[Variant<MaxPool>] = &[
-    #[cfg(target_arch = "x86_64")]
-    Variant::new(
-        "max_pool-u8-avx2-32",
-        Tier::Avx2,
-        x86_64::portable::max_pool,
-    ),
-    Variant::new("max_pool-u8-scalar", Tier::Scalar, scalar::max_pool),
-];
+pub static MAX_POOL: &[Variant<MaxPool>] = &[Variant::new(
+    "max_pool-u8-scalar",
+    Tier::Scalar,
+    scalar::max_pool,
+)];
 /// Pictures of another size.
 pub static RESIZE: &[Variant<Resampler>] = &[
     #[cfg(target_arch = "x86_64")]

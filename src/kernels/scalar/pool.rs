@@ -10,7 +10,6 @@ const BLOCK: usize = 32;
 /// Mean over a window, see [`PoolArgs`]. Both pictures have as many channels.
 ///
 /// The global average pool is a kernel of the whole picture and a 1x1 target.
-#[inline(always)]
 pub fn average_pool(source: Source<'_>, args: &PoolArgs, mut target: Target<'_>) {
     debug_assert_eq!(source.channels, target.channels);
     let window = &args.window;
@@ -56,7 +55,6 @@ pub fn average_pool(source: Source<'_>, args: &PoolArgs, mut target: Target<'_>)
 /// Largest code over a window (ONNX `MaxPool`): taps outside the picture are not
 /// looked at; where none is inside the result is 0. Both pictures have as many
 /// channels and one quantization.
-#[inline(always)]
 pub fn max_pool(source: Source<'_>, window: &Window, mut target: Target<'_>) {
     debug_assert_eq!(source.channels, target.channels);
     for oy in target.rows() {

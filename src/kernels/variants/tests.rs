@@ -3,5 +3,4 @@
 
 mod conv;
 mod elementwise;
-mod pool;
 mod resample;

@@ -1,6 +1,6 @@
 //! Portable loops, compiled for the vectors of AVX2.
 
-use crate::kernels::{AddArgs, MulArgs, PoolArgs, Source, Target, Window, scalar};
+use crate::kernels::{AddArgs, MulArgs, Source, Target, scalar};
 
 /// See [`scalar::add`].
 pub(in crate::kernels) fn add(a: Source<'_>, b: Source<'_>, args: &AddArgs, target: Target<'_>) {
@@ -20,24 +20,4 @@ pub(in crate::kernels) fn mul(a: Source<'_>, b: Source<'_>, args: &MulArgs, targ
     }
     // SAFETY: as above.
     unsafe { run(a, b, args, target) }
-}
-
-/// See [`scalar::average_pool`].
-pub(in crate::kernels) fn average_pool(source: Source<'_>, args: &PoolArgs, target: Target<'_>) {
-    #[target_feature(enable = "avx2")]
-    fn run(source: Source<'_>, args: &PoolArgs, target: Target<'_>) {
-        scalar::average_pool(source, args, target);
-    }
-    // SAFETY: as above.
-    unsafe { run(source, args, target) }
-}
-
-/// See [`scalar::max_pool`].
-pub(in crate::kernels) fn max_pool(source: Source<'_>, window: &Window, target: Target<'_>) {
-    #[target_feature(enable = "avx2")]
-    fn run(source: Source<'_>, window: &Window, target: Target<'_>) {
-        scalar::max_pool(source, window, target);
-    }
-    // SAFETY: as above.
-    unsafe { run(source, window, target) }
 }
