@@ -1,5 +1,5 @@
 //! Post-training quantization: from a float graph and pictures to a quantized graph, which
-//! [`compile`](crate::compile) turns into a program.
+//! [`compile`] turns into a program.
 //!
 //! 1. `net`: norms are folded, every convolution gets a bias.
 //! 2. `observe`: the graph runs over the pictures, and what each channel held is noted.

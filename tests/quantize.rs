@@ -60,12 +60,13 @@ fn model() -> ModelProto {
     }
 }
 
-/// A folder with a model and `count` pictures.
+/// A folder with a model, `count` pictures, and a place for what is made.
 fn folder(count: u32) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("small.onnx"), model().encode_to_vec()).unwrap();
     let pictures = folder.path().join("pictures");
     std::fs::create_dir(&pictures).unwrap();
+    std::fs::create_dir(folder.path().join("out")).unwrap();
     for number in 0..count {
         let picture = image::RgbImage::from_fn(40, 30, |x, y| {
             let byte = |k: u32| ((x * k + y * (7 - k) + number * 29) % 256) as u8;
@@ -113,7 +114,6 @@ fn refused(folder: &Path, code: i32, words: &[&str]) {
 #[test]
 fn a_float_model_becomes_an_artifact_and_a_graph() {
     let folder = folder(12);
-    std::fs::create_dir(folder.path().join("out")).unwrap();
     let mut args = USUAL.to_vec();
     args.extend(["--against", "float", "--json"]);
     let output = atrous(&args, folder.path());
@@ -170,7 +170,6 @@ fn a_float_model_becomes_an_artifact_and_a_graph() {
 #[test]
 fn pictures_that_cannot_be_read_are_named_and_counted() {
     let folder = folder(19);
-    std::fs::create_dir(folder.path().join("out")).unwrap();
     std::fs::write(folder.path().join("pictures/broken.png"), b"no picture").unwrap();
     let mut args = USUAL.to_vec();
     args.push("--json");
@@ -215,7 +214,6 @@ fn a_broken_model_is_an_error() {
 #[test]
 fn one_black_picture_is_warned_of() {
     let folder = folder(0);
-    std::fs::create_dir(folder.path().join("out")).unwrap();
     let black = image::RgbImage::new(40, 30);
     black
         .save(folder.path().join("pictures/black.png"))
@@ -230,9 +228,68 @@ fn one_black_picture_is_warned_of() {
 #[test]
 fn a_folder_that_is_not_there_is_an_error() {
     let folder = folder(3);
-    refused(
-        folder.path(),
-        RUNTIME,
-        &["out/small.onnx", "cannot be written"],
-    );
+    std::fs::remove_dir(folder.path().join("out")).unwrap();
+    refused(folder.path(), USAGE, &["out/small", "no such folder"]);
+}
+
+#[test]
+fn the_float_model_is_not_written_over() {
+    let folder = folder(8);
+    let float = std::fs::read(folder.path().join("small.onnx")).unwrap();
+    for output in ["small", "small.onnx", "./small.atrous"] {
+        let args = [
+            "quantize",
+            "small.onnx",
+            "--images",
+            "pictures",
+            "-o",
+            output,
+        ];
+        let output = atrous(&args, folder.path());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(USAGE), "{stderr}");
+        assert!(stderr.contains("belongs to the float model"), "{stderr}");
+    }
+    let after = std::fs::read(folder.path().join("small.onnx")).unwrap();
+    assert_eq!(after, float);
+    assert!(!folder.path().join("small.atrous").exists());
+}
+
+#[test]
+fn a_folder_is_no_name_and_files_come_together() {
+    let folder = folder(8);
+    std::fs::create_dir(folder.path().join("out/small.atrous")).unwrap();
+    let args = [
+        "quantize",
+        "small.onnx",
+        "--images",
+        "pictures",
+        "-o",
+        "out/",
+    ];
+    assert_eq!(atrous(&args, folder.path()).status.code(), Some(USAGE));
+    let output = atrous(&USUAL, folder.path());
+    assert_eq!(output.status.code(), Some(RUNTIME));
+    let left: Vec<_> = std::fs::read_dir(folder.path().join("out"))
+        .unwrap()
+        .collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
+#[test]
+fn another_model_to_compare_with_must_be_alike() {
+    let folder = folder(8);
+    let run = |other: &str| {
+        let mut args = USUAL.to_vec();
+        args.extend(["--against", other, "--json"]);
+        atrous(&args, folder.path())
+    };
+    let output = run("nothing.onnx");
+    assert_eq!(output.status.code(), Some(MODEL));
+    assert!(!folder.path().join("out/small.onnx").exists());
+    // Itself, by its file, is as good as `float`.
+    let output = run("small.onnx");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let pixels = report["against"]["pixels"].as_f64().unwrap();
+    assert!(pixels > 0.97, "{report}");
 }

@@ -46,7 +46,7 @@ const PICTURE_SEED: u64 = 1;
     costs nothing: its parts are written in place. A sum after a convolution is part of it."
 )]
 pub struct BenchArgs {
-    /// A built-in name (road), a model.toml, its folder, an ONNX file, or an artifact.
+    /// A built-in name (road, nuclei), a model.toml, its folder, an ONNX file, or an artifact.
     model: String,
     /// Runs that are measured.
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]

@@ -55,7 +55,7 @@ use worst::{Scene, Worst};
     agreement_iou by class); with --worst worst (name, miou, file)."
 )]
 pub struct EvalArgs {
-    /// A built-in name (road), a model.toml, its folder, an ONNX file, or an artifact. Without
+    /// A built-in name (road, nuclei), a model.toml, its folder, an ONNX file, or an artifact. Without
     /// one: ATROUS_MODEL, the run config's, or the built-in one, as in `run`.
     model: Option<String>,
     /// The same, as `run` has it.

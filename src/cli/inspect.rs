@@ -20,7 +20,7 @@ mod parts;
 /// Arguments of `atrous inspect`.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    /// A built-in name (road), a model.toml, its folder, an ONNX file, or an artifact.
+    /// A built-in name (road, nuclei), a model.toml, its folder, an ONNX file, or an artifact.
     model: String,
     /// List every operation of an integer program: shape, multiplications, place in the arena;
     /// and every node that runs in tract beside programs, and why.

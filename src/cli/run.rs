@@ -48,7 +48,7 @@ pub struct RunArgs {
     /// terminal: on a terminal, null: elsewhere.
     #[arg(value_name = "SOURCE] [SINK")]
     places: Vec<String>,
-    /// Model: a built-in name (road), a model.toml, its folder, an ONNX file, or `truth` for
+    /// Model: a built-in name (road, nuclei), a model.toml, its folder, an ONNX file, or `truth` for
     /// the drawn scene's own mask.
     #[arg(short, long)]
     model: Option<String>,

@@ -9,10 +9,16 @@ struct Bundled {
 }
 
 #[cfg(feature = "bundled")]
-const MODELS: &[Bundled] = &[Bundled {
-    name: "road",
-    bytes: include_bytes!("../../models/road/road.atrous"),
-}];
+const MODELS: &[Bundled] = &[
+    Bundled {
+        name: "road",
+        bytes: include_bytes!("../../models/road/road.atrous"),
+    },
+    Bundled {
+        name: "nuclei",
+        bytes: include_bytes!("../../models/nuclei/nuclei.atrous"),
+    },
+];
 #[cfg(not(feature = "bundled"))]
 const MODELS: &[Bundled] = &[];
 
