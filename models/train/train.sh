@@ -1,43 +1,55 @@
 #!/usr/bin/env bash
-# One command from data to models/road/: renders scenes, trains two stages,
-# exports the model with its manifest and scores it. Safe to run again after an
-# interruption: finished parts are skipped and training goes on where it was.
+# One command from data to a model: trains the network of a task, exports it with its manifest and
+# scores it. Safe to run again after an interruption: finished parts are skipped and training goes
+# on where it was.
 #
-#   models/train/train.sh --camvid DIR --start FILE.npz [--run DIR] [--out DIR]
-#                         [--count N] [-- more options of atrous_train.train]
+#   models/train/train.sh road|nuclei --data DIR [--start FILE] [--run DIR] [--out DIR]
+#                         [-- more options of atrous_train.train]
+#
+#   --data DIR    folder with train/ and val/, each with images/ and labels/ (nuclei: masks/)
+#   --start FILE  npz with start weights, or a checkpoint; from scratch if not given
+#   --run DIR     for checkpoints, scenes, curves; models/train/runs/TASK if not given
+#   --out DIR     for NAME.onnx and model.toml; models/TASK if not given
+#   PYTHON        the interpreter that the virtual environment is made with; VENV one to use as it is
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-camvid="" start="" run="$here/runs/road" out="$root/models/road" count=600
-python=${PYTHON:-python3}
+usage() { sed -n '2,15s/^# \{0,1\}//p' "$0"; }
+die() { echo "train.sh: $1" >&2; exit 2; }
 
-usage() { sed -n '2,8s/^# \{0,1\}//p' "$0"; }
-
+task=${1:-}
+case $task in
+    --help | -h) usage; exit 0 ;;
+    '' | -*) usage >&2; exit 2 ;;
+esac
+shift
+[ -f "$here/tasks/$task.toml" ] || die "no task $task; there are: $(cd "$here/tasks" && echo *.toml)"
+data="" start="" run=$here/runs/$task out=$root/models/$task
 while [ $# -gt 0 ]; do
     case $1 in
-        --camvid) camvid=$2; shift 2 ;;
+        --data) data=$2; shift 2 ;;
         --start) start=$2; shift 2 ;;
         --run) run=$2; shift 2 ;;
         --out) out=$2; shift 2 ;;
-        --count) count=$2; shift 2 ;;
-        --help | -h) usage; exit 0 ;;
         --) shift; break ;;
-        *) echo "train.sh: unknown option $1" >&2; usage >&2; exit 2 ;;
+        *) usage >&2; die "unknown option $1" ;;
     esac
 done
-[ -d "$camvid/train/images" ] && [ -d "$camvid/val/images" ] || {
-    echo "train.sh: --camvid must name a folder with train/ and val/, each with images/ and labels/" >&2
-    exit 2
-}
-[ -f "$start" ] || { echo "train.sh: --start must name the npz with the start weights" >&2; exit 2; }
-camvid=$(realpath "$camvid") start=$(realpath "$start")
+[ -d "$data/train/images" ] && [ -d "$data/val/images" ] ||
+    die "--data must name a folder with train/ and val/, each with images/ and labels"
+data=$(realpath "$data")
+more=("$@")
+if [ -n "$start" ]; then
+    [ -f "$start" ] || die "--start: no file $start"
+    more+=(--start "$(realpath "$start")")
+fi
 mkdir -p "$run" "$out"
 run=$(realpath "$run") out=$(realpath "$out")
 
-venv=$run/venv
-if [ ! -f "$venv/ready" ]; then
-    "$python" -m venv "$venv"
+venv=${VENV:-$run/venv}
+if [ -z "${VENV:-}" ] && [ ! -f "$venv/ready" ]; then
+    "${PYTHON:-python3}" -m venv "$venv"
     "$venv/bin/pip" install --quiet -r "$here/requirements.txt"
     touch "$venv/ready"
 fi
@@ -53,13 +65,15 @@ render() { # folder, number, seed
         "$1" --count "$2" --seed "$3" --size 640x480)
     touch "$1/ready"
 }
-render "$run/scenes-train" "$count" 1000
-render "$run/scenes-held-out" 60 900000
+check=("$data/val")
+if grep -q '^scenes = ' "$here/tasks/$task.toml"; then
+    render "$run/scenes-train" 600 1000
+    render "$run/scenes-held-out" 60 900000
+    check+=("$run/scenes-held-out")
+fi
 
 module() { "$venv/bin/python" -m "atrous_train.$@"; }
-module train --camvid "$camvid" --start "$start" --run "$run" \
-    --scenes "$run/scenes-train" --held-out-scenes "$run/scenes-held-out" "$@"
+module train "$task" --data "$data" --run "$run" "${more[@]}"
 module plot "$run/curves.csv" "$run/curves.png"
-module calibrate "$run/stage2-final.pt" "$run/calibrated.pt" --camvid "$camvid" --scenes "$run/scenes-train"
-module export "$run/calibrated.pt" --out "$out" --check "$camvid/val"
-module evaluate "$out/road.onnx" "$camvid/val" "$run/scenes-held-out"
+module export "$task" "$run/final.pt" --out "$out" --check "$data/val"
+module evaluate "$out/model.toml" "${check[@]}"

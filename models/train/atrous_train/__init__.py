@@ -1,1 +1,1 @@
-"""Training, export and evaluation of the road-scene segmentation model."""
+"""Training, export and evaluation of atrous's segmentation models."""

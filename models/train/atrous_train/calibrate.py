@@ -1,66 +1,70 @@
 """Class offsets: constants added to the logits for the best mean IoU on training data.
 
-    python -m atrous_train.calibrate CHECKPOINT OUT --camvid DIR [--scenes DIR]
+    python -m atrous_train.calibrate road CHECKPOINT OUT --data DIR --run DIR
 
-The loss weighs rare classes up, which makes them win too often.  A search over
-one class at a time finds the offsets; they end up in the classifier's bias and
-cost nothing at run time.  Nothing held out is looked at.
+A weighted loss makes rare classes win too often.  A search over one class at a time finds the
+offsets; they end up in the classifier's bias and cost nothing at run time.  Nothing held out is
+looked at.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
+from itertools import chain
 
 import numpy as np
 import torch
 from PIL import Image
 
 from . import checkpoint
-from .arch import INPUT_HEIGHT, INPUT_WIDTH, RoadNet, upsample
-from .data import CLASS_NAMES, load_folder, to_input
+from .data import load_source, to_input
+from .device import Device
+from .layers import upsample
+from .task import load_task
 
-CLASSES = len(CLASS_NAMES)
-SIZE = (180, 240)  # height and width at which the classes are compared
 STEPS = (0.5, 0.25, 0.25)
 PICTURES = 74
 
 
 @torch.no_grad()
-def collect(net, pairs):
-    """Logits [pixels, classes] and true classes [pixels] of the known pixels."""
+def collect(net, pairs, task, device):
+    """Logits [pixels, classes] and true classes [pixels] of the known pixels, at half size."""
     logits, truths = [], []
+    shape = task.size[::-1]
+    half = [size // 2 for size in shape]
     for image, label in pairs:
-        x = upsample(to_input(image[None]), (INPUT_HEIGHT, INPUT_WIDTH))
-        with torch.autocast("cpu", torch.bfloat16):
-            y = net(x)
-        y = upsample(y.float(), SIZE)[0].reshape(CLASSES, -1).T
-        small = Image.fromarray(label).resize((SIZE[1], SIZE[0]), Image.NEAREST)
+        picture = np.asarray(Image.fromarray(image).resize(task.size, Image.BILINEAR))
+        with device.autocast():
+            y = net(to_input(picture[None]).to(device.name))
+        y = upsample(y.float(), half)[0].flatten(1).T.cpu()
+        small = Image.fromarray(label).resize((half[1], half[0]), Image.NEAREST)
         truth = torch.from_numpy(np.array(small).reshape(-1)).long()
-        logits.append(y[truth < CLASSES])
-        truths.append(truth[truth < CLASSES])
+        known = truth < len(task.classes)
+        logits.append(y[known])
+        truths.append(truth[known])
     return torch.cat(logits), torch.cat(truths)
 
 
 def mean_iou(logits, truth, offsets):
     """Mean IoU with the offsets added, over the classes that occur."""
-    pairs = truth * CLASSES + (logits + offsets).argmax(1)
-    counts = torch.bincount(pairs, minlength=CLASSES**2).reshape(CLASSES, CLASSES).double()
+    classes = len(offsets)
+    pairs = truth * classes + (logits + offsets).argmax(1)
+    counts = torch.bincount(pairs, minlength=classes**2).reshape(classes, classes).double()
     hit = counts.diag()
     union = counts.sum(0) + counts.sum(1) - hit
     return float((hit[union > 0] / union[union > 0]).mean())
 
 
-def search(sets):
+def search(sets, classes):
     """Offsets by coordinate ascent; each of `sets` counts the same."""
 
     def score(offsets):
         return sum(mean_iou(logits, truth, offsets) for logits, truth in sets) / len(sets)
 
-    offsets = torch.zeros(CLASSES)
+    offsets = torch.zeros(classes)
     best = first = score(offsets)
     for step in STEPS:
-        for index in range(CLASSES):
+        for index in range(classes):
             for change in (step, -step):
                 while True:
                     trial = offsets.clone()
@@ -79,23 +83,28 @@ def spread(pairs, count):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("task")
     parser.add_argument("checkpoint")
     parser.add_argument("out")
-    parser.add_argument("--camvid", required=True, help="folder with train/")
-    parser.add_argument("--scenes", help="folder of rendered training scenes")
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--run", required=True, help="folder with the rendered scenes")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    task, device = load_task(args.task), Device()
     state = checkpoint.load(args.checkpoint)
-    net = RoadNet().to(memory_format=torch.channels_last)
+    net = task.new_network()
     net.load_state_dict(state["net"])
-    net.eval()
-    folders = [os.path.join(args.camvid, "train")] + ([args.scenes] if args.scenes else [])
-    sets = [collect(net, spread(load_folder(folder), PICTURES)) for folder in folders]
-    offsets, before, after = search(sets)
+    net = device.place(net).eval()
+    by_set = {}
+    for source in task.sources:
+        by_set.setdefault(source.scenes or source.folder, []).append(load_source(source, task, args))
+    sets = [collect(net, spread(list(chain(*parts)), PICTURES), task, device)
+            for parts in by_set.values()]
+    offsets, before, after = search(sets, len(task.classes))
     with torch.no_grad():
-        net.classifier.bias += offsets
-    checkpoint.save(args.out, {**state, "net": net.state_dict()})
+        net.classifier.bias += offsets.to(net.classifier.bias.device)
+    checkpoint.save(args.out, {**state, "net": net.cpu().state_dict()})
     print(f"offsets {offsets.tolist()}: mean IoU on training data {before:.4f} -> {after:.4f}")
 
 

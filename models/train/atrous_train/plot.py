@@ -10,37 +10,28 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402
 
-
-def read_curves(path):
-    """Rows with a running step number over both stages."""
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file))
-    offset, last, stage = 0, 0, None
-    for row in rows:
-        if stage is not None and row["stage"] != stage:
-            offset, last = offset + last, 0
-        stage, last = row["stage"], int(row["step"])
-        row["at"] = offset + last
-    return rows
+LOSSES = {"entropy": "cross entropy", "lovasz": "Lovasz"}
+OTHERS = ("step", "seconds", "rate")
 
 
 def column(rows, field):
     """Steps and values of the rows which have this field."""
     chosen = [row for row in rows if row[field]]
-    return [row["at"] for row in chosen], [float(row[field]) for row in chosen]
+    return [int(row["step"]) for row in chosen], [float(row[field]) for row in chosen]
 
 
 def draw(path, out):
-    rows = read_curves(path)
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
     figure, (upper, lower) = pyplot.subplots(2, 1, figsize=(7, 6), sharex=True)
-    upper.plot(*column(rows, "loss"), label="training loss (smoothed)")
-    upper.set_ylabel("loss")
+    for field, label in LOSSES.items():
+        upper.plot(*column(rows, field), label=label)
+    upper.set_ylabel("training loss (smoothed)")
     upper.legend()
-    for field, label in (("camvid", "CamVid val"), ("scenes", "held-out scenes")):
-        steps, values = column(rows, field)
-        if steps:
-            lower.plot(steps, values, marker="o", label=f"mean IoU, {label}")
-    lower.set_ylabel("mean IoU")
+    for field in rows[0] if rows else ():
+        if field not in LOSSES and field not in OTHERS:
+            lower.plot(*column(rows, field), marker="o", label=f"mean IoU, {field}")
+    lower.set_ylabel("mean IoU of held-out pictures")
     lower.set_xlabel("step")
     lower.legend()
     figure.tight_layout()
