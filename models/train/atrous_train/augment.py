@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 GREY = (128, 128, 128)
+FEWEST = 30  # pixels of a rare class that are worth a view
 LUMA = np.array([0.3, 0.59, 0.11], np.float32)
 
 
@@ -31,8 +32,10 @@ def warp(pair, task, rng):
     angle = np.deg2rad(rng.uniform(-augment.rotate, augment.rotate)) if turned else 0.0
     mirror = -1.0 if rng.random() < 0.5 else 1.0
     upright = -1.0 if augment.upside_down and rng.random() < 0.5 else 1.0
-    x = _centre(width, columns / across, rng)
-    y = _centre(height, rows / down, rng)
+    seen = (columns / across, rows / down)
+    x, y = _centre(width, seen[0], rng), _centre(height, seen[1], rng)
+    if rng.random() < augment.seek:
+        x, y = _rare(label, augment.rare, seen, rng) or (x, y)
     # From the crop's pixels to the picture's: Pillow's six coefficients.
     cos, sin = np.cos(angle), np.sin(angle)
     xx, xy = mirror * cos / across, -upright * sin / across
@@ -57,6 +60,23 @@ def warp(pair, task, rng):
 def _centre(size, seen, rng):
     """Centre of a view `seen` wide that stays inside `size`, or holds it where it is wider."""
     return rng.uniform(*sorted((seen / 2, size - seen / 2)))
+
+
+def _rare(label, classes, seen, rng):
+    """Centre of a view with a pixel of one of `classes` in it; None where there is none."""
+    height, width = label.shape
+    for index in rng.permutation(classes):
+        places = np.flatnonzero(label == index)
+        if len(places) > FEWEST:
+            row, column = divmod(places[rng.integers(len(places))], width)
+            return _near(column, width, seen[0], rng), _near(row, height, seen[1], rng)
+    return None
+
+
+def _near(place, size, seen, rng):
+    """`place` and up to a third of the view away, as `_centre` bounds it."""
+    place += rng.uniform(-0.35, 0.35) * seen
+    return float(np.clip(place, *sorted((seen / 2, size - seen / 2))))
 
 
 def recolour(image, augment, rng):

@@ -43,8 +43,8 @@ def loss_of(logits, labels, weights, void, recipe):
     if recipe.lovasz <= 0:
         return entropy, entropy.item(), 0.0
     classes = logits.shape[1]
-    flat = logits.permute(0, 2, 3, 1)[:, :, ::2].reshape(-1, classes)
-    truth = labels[:, :, ::2].reshape(-1)
+    flat = logits.permute(0, 2, 3, 1)[:, ::2, ::2].reshape(-1, classes)
+    truth = labels[:, ::2, ::2].reshape(-1)
     known = truth != void
     lovasz = lovasz_softmax(F.softmax(flat[known], 1), truth[known])
     return entropy + recipe.lovasz * lovasz, entropy.item(), lovasz.item()

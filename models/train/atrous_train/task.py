@@ -73,6 +73,8 @@ class Augment:
     noise: float = 0.25
     invert: float = 0.0
     fade: float = 0.06
+    seek: float = 0.0  # share of the views that look at one of the `rare` classes
+    rare: tuple = ()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import csv
 import os
+import signal
 import time
 from dataclasses import fields, replace
 
@@ -96,6 +97,7 @@ class Trainer:
         self.state_path = os.path.join(args.run, "state.pt")
         self.curves = Curves(os.path.join(args.run, "curves.csv"), self.held_out)
         self.step, self.seconds, self.means, self.best = 0, 0.0, None, -1.0
+        self.stopped = False
         self.prepare()
 
     def prepare(self):
@@ -148,6 +150,7 @@ class Trainer:
     def run(self):
         """Trains to the end and writes the final weights."""
         feed = Prefetch(self.mixer, self.step)
+        signal.signal(signal.SIGTERM, self.stop)
         saved = scored = time.monotonic()
         self.train_mode()
         while (progress := progress_of(self.recipe, self.step, self.seconds)) < 1.0:
@@ -164,9 +167,11 @@ class Trainer:
             if time.monotonic() - scored > self.args.score_seconds:
                 self.score(self.average.net, "best.pt")
                 scored = time.monotonic()
-            if time.monotonic() - saved > self.args.save_seconds:
+            if self.stopped or time.monotonic() - saved > self.args.save_seconds:
                 self.save()
                 saved = time.monotonic()
+            if self.stopped:
+                raise SystemExit(f"stopped at step {self.step}; the same command goes on from there")
         self.save()
         net = self.average.net
         batches = (self.mixer.batch(FIRST_NORM_BATCH + i)[0].to(self.device.name)
@@ -175,6 +180,10 @@ class Trainer:
         self.score(net)
         checkpoint.save(os.path.join(self.args.run, "final.pt"), self.weights_of(net))
         print(f"{self.step} steps, {self.seconds / 60:.1f} minutes", flush=True)
+
+    def stop(self, *_):
+        """Asks for an end after the step in progress."""
+        self.stopped = True
 
     def log(self, parts, progress, factor):
         """Smoothed losses, every few steps."""
