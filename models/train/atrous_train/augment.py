@@ -89,7 +89,7 @@ def recolour(image, augment, rng):
         table = (np.arange(256, dtype=np.float32) / 255) ** np.float32(np.exp(rng.uniform(low, high)))
         x = table[image]
     if rng.random() < augment.dusk:
-        shade = rng.uniform(0.35, 0.7) * rng.uniform(0.8, 1.2, 3)
+        shade = rng.uniform(0.45, 0.75) * rng.uniform(0.8, 1.2, 3)
         x = x * shade.astype(np.float32)
     contrast = rng.uniform(0.65, 1.35)
     tint = contrast * rng.uniform(0.9, 1.1, 3)

@@ -65,10 +65,10 @@ class Augment:
     stretch: float = 0.08
     rotate: float = 4.0
     upside_down: bool = False
-    gamma: tuple = (0.6, 1.8)
+    gamma: tuple = (0.65, 1.6)
     brightness: float = 0.13
     middle: float = 0.45  # brightness that contrast leaves alone
-    dusk: float = 0.12
+    dusk: float = 0.1
     blur: float = 0.2
     noise: float = 0.25
     invert: float = 0.0
