@@ -52,7 +52,7 @@ class Recipe:
     lovasz: float = 0.0  # share of the Lovasz loss
     ema: float = 0.997  # share of the old average in every step
     freeze: int = -1  # stem and this many blocks keep their weights; -1: none do
-    norm_batches: int = 40
+    norm_batches: int = 0  # from which the norms' statistics are taken anew at the end
     seed: int = 1
 
 

@@ -174,9 +174,10 @@ class Trainer:
                 raise SystemExit(f"stopped at step {self.step}; the same command goes on from there")
         self.save()
         net = self.average.net
-        batches = (self.mixer.batch(FIRST_NORM_BATCH + i)[0].to(self.device.name)
-                   for i in range(self.recipe.norm_batches))
-        reestimate_norms(net, batches, self.device.autocast)
+        if self.recipe.norm_batches > 0:
+            batches = (self.mixer.batch(FIRST_NORM_BATCH + i)[0].to(self.device.name)
+                       for i in range(self.recipe.norm_batches))
+            reestimate_norms(net, batches, self.device.autocast)
         self.score(net)
         checkpoint.save(os.path.join(self.args.run, "final.pt"), self.weights_of(net))
         print(f"{self.step} steps, {self.seconds / 60:.1f} minutes", flush=True)
