@@ -1,32 +1,35 @@
 //! `atrous quantize`.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use serde::Serialize;
 
 use atrous::compile::compile;
+use atrous::engine::Segmenter;
 use atrous::engine::program::{self, ProgramSegmenter};
 use atrous::engine::tract::TractSegmenter;
-use atrous::engine::{Segmenter, Shape};
 use atrous::mask::Mask;
 use atrous::model::artifact::{Artifact, Golden, golden};
-use atrous::model::{Graph, MANIFEST_NAME, Manifest, sha256_hex};
+use atrous::model::{Graph, Manifest, sha256_hex};
 use atrous::output_file::Partial;
-use atrous::quantize::{Layer, Method, Options, Quantized, Stage, quantize};
+use atrous::quantize::{Method, Options, Quantized, Stage, quantize};
 
 use super::compile::GOLDEN_SEED;
-use super::exit::Misused;
 use super::import::{ImportLimits, Imported, Importer, Outcome, Refused, Request, Source};
 use super::{Global, output};
+use agreement::Other;
 use calibration::Calibration;
+use names::Names;
 use progress::Bar;
+use report::Report;
 
+mod agreement;
 mod calibration;
+mod names;
 mod progress;
+mod report;
 
 /// Fewer pictures than these make ranges that other pictures leave.
 const FEW_PICTURES: usize = 8;
@@ -83,36 +86,6 @@ enum Ranges {
 fn percent(text: &str) -> Result<f64, String> {
     let value = text.parse().ok().filter(|v| (50.0..=100.0).contains(v));
     value.ok_or_else(|| "a share is a number in 50..=100".to_owned())
-}
-
-/// What is printed of a quantization.
-#[derive(Debug, Serialize)]
-struct Report<'a> {
-    onnx: &'a Path,
-    manifest: &'a Path,
-    /// `None` where the graph has parts without an integer form.
-    artifact: Option<&'a Path>,
-    pictures: usize,
-    skipped: usize,
-    method: String,
-    convolutions: usize,
-    equalized_channels: usize,
-    /// Tensors that had one value in all pictures.
-    constant: &'a [String],
-    /// Signal to noise of the scores in decibels, against the model as it came.
-    scores_db: Option<f64>,
-    against: Option<Agreement>,
-    seconds: f64,
-    layers: &'a [Layer],
-}
-
-/// How often two models choose the same class.
-#[derive(Debug, Clone, Serialize)]
-struct Agreement {
-    model: String,
-    /// Share of the model's input pixels, 0..=1.
-    pixels: f64,
-    pictures: usize,
 }
 
 /// Quantizes a float model, writes it, and says how good it is.
@@ -187,7 +160,7 @@ pub fn run(args: &QuantizeArgs, global: &Global) -> Result<()> {
     if global.json {
         return output::print_json(&report);
     }
-    output::print(&text(&report, args.worst)?)
+    output::print(&report.text(args.worst)?)
 }
 
 /// The float model, after another process has imported it without harm.
@@ -256,73 +229,6 @@ fn method_text(args: &QuantizeArgs) -> String {
     text
 }
 
-/// The files that are written.
-struct Names {
-    onnx: PathBuf,
-    manifest: PathBuf,
-    artifact: PathBuf,
-}
-
-impl Names {
-    /// The names that `-o` stands for, in a folder that is there.
-    fn of(output: &Path) -> Result<Self> {
-        let misused = |reason: &str| {
-            let text = format!("--output {}: {reason}", output.display());
-            Err(Misused(text).into())
-        };
-        let is_folder = output.as_os_str().as_encoded_bytes().ends_with(b"/") || output.is_dir();
-        let Some(name) = output.file_name().filter(|_| !is_folder) else {
-            return misused("it is a folder; name the files in it, such as FOLDER/model");
-        };
-        let folder = output.parent().unwrap_or(Path::new(""));
-        if !folder.as_os_str().is_empty() && !folder.is_dir() {
-            return misused("there is no such folder; make it first");
-        }
-        let known = ["onnx", "toml", "atrous"];
-        let extension = Path::new(name).extension().and_then(|e| e.to_str());
-        let stem = match extension {
-            Some(extension) if known.contains(&extension) => output.with_extension(""),
-            _ => output.to_owned(),
-        };
-        let with = |extension: &str| {
-            let mut name = stem.clone().into_os_string();
-            name.push(".");
-            name.push(extension);
-            PathBuf::from(name)
-        };
-        let [onnx, manifest, artifact] = known.map(with);
-        Ok(Self {
-            onnx,
-            manifest,
-            artifact,
-        })
-    }
-
-    /// Refuses to write over the float model or its manifest.
-    fn spare(&self, model: &str) -> Result<()> {
-        let model = Path::new(model);
-        let own = [
-            model.to_owned(),
-            model.with_extension("toml"),
-            model.with_file_name(MANIFEST_NAME),
-        ];
-        let real = |path: &Path| path.canonicalize().ok();
-        for target in [&self.onnx, &self.manifest] {
-            if real(target)
-                .is_some_and(|target| own.iter().any(|own| real(own) == Some(target.clone())))
-            {
-                let text = format!(
-                    "'{}' belongs to the float model and is not written over; choose another \
-                     --output",
-                    target.display()
-                );
-                return Err(Misused(text).into());
-            }
-        }
-        Ok(())
-    }
-}
-
 /// The float model's manifest, for the quantized one.
 fn manifest_of(float: &Manifest, onnx: &[u8], names: &Names) -> Result<Manifest> {
     let Some(file) = names.onnx.file_name().and_then(|name| name.to_str()) else {
@@ -361,74 +267,6 @@ fn artifact(
             method_text(args)
         )),
     })
-}
-
-/// A model whose masks the quantized one's are compared with.
-struct Other {
-    name: String,
-    segmenter: Box<dyn Segmenter>,
-}
-
-impl Other {
-    /// Opens a model of the float one's size and classes; `float` is that one itself.
-    fn open(name: &str, float: &Source, importer: &Importer) -> Result<Self> {
-        let Source { model, graph } = float;
-        let segmenter: Box<dyn Segmenter> = match name {
-            "float" => Box::new(TractSegmenter::from_graph(model, graph)?),
-            _ => {
-                let options = program::Options::default();
-                super::model::open(name, None, importer, options)?.segmenter
-            }
-        };
-        let own = Shape {
-            width: model.manifest.input.width,
-            height: model.manifest.input.height,
-            classes: model.manifest.classes.len(),
-        };
-        if segmenter.shape() != own {
-            let [other, own] = [segmenter.shape(), own].map(|shape| {
-                let Shape {
-                    width,
-                    height,
-                    classes,
-                } = shape;
-                format!("{width}x{height} and {classes} classes")
-            });
-            let text = format!(
-                "model '{name}' has an input of {other}, the model to quantize one of {own}: \
-                 their masks cannot be compared"
-            );
-            return Err(Refused::model(text).into());
-        }
-        Ok(Self {
-            name: name.to_owned(),
-            segmenter,
-        })
-    }
-
-    /// Runs both models over the pictures.
-    fn agreement(
-        &mut self,
-        mut own: Box<dyn Segmenter>,
-        pictures: &[Vec<u8>],
-        bar: &Bar,
-    ) -> Result<Agreement> {
-        let (mut theirs, mut ours) = (Mask::default(), Mask::default());
-        let (mut same, mut all) = (0, 0);
-        for (done, rgb) in pictures.iter().enumerate() {
-            bar.show("comparing masks", done, pictures.len());
-            self.segmenter.segment(rgb, &mut theirs)?;
-            own.segment(rgb, &mut ours)?;
-            let pairs = theirs.labels.iter().zip(&ours.labels);
-            same += pairs.filter(|(a, b)| a == b).count();
-            all += ours.labels.len();
-        }
-        Ok(Agreement {
-            model: self.name.clone(),
-            pixels: same as f64 / all.max(1) as f64,
-            pictures: pictures.len(),
-        })
-    }
 }
 
 /// What runs the quantized model: its program, or tract where it has none.
@@ -483,64 +321,4 @@ fn write(
         std::fs::remove_file(&names.artifact).with_context(|| fault(&names.artifact))?;
     }
     Ok(())
-}
-
-fn text(report: &Report, worst: usize) -> Result<String> {
-    let mut out = String::new();
-    let mut noisy: Vec<&Layer> = report
-        .layers
-        .iter()
-        .filter(|l| l.sqnr_db.is_some())
-        .collect();
-    noisy.sort_by(|a, b| {
-        a.sqnr_db
-            .unwrap_or(0.0)
-            .total_cmp(&b.sqnr_db.unwrap_or(0.0))
-    });
-    if worst > 0 && !noisy.is_empty() {
-        writeln!(
-            out,
-            "{:>7}  {:<18} {:>21}  tensor with the most noise",
-            "SQNR dB", "operator", "range"
-        )?;
-        for layer in noisy.iter().take(worst) {
-            let [low, high] = layer.range;
-            let range = format!("{low:.4} .. {high:.4}");
-            let ratio = layer.sqnr_db.unwrap_or(0.0);
-            writeln!(
-                out,
-                "{ratio:>7.1}  {:<18} {range:>21}  {}",
-                layer.op, layer.tensor
-            )?;
-        }
-    }
-    if let Some(scores) = report.scores_db {
-        writeln!(out, "scores: {scores:.1} dB against the model as it came")?;
-    }
-    if let Some(Agreement {
-        model,
-        pixels,
-        pictures,
-    }) = &report.against
-    {
-        writeln!(
-            out,
-            "masks: the same class as {model} on {:.2} % of the pixels of {pictures} pictures",
-            100.0 * pixels
-        )?;
-    }
-    let artifact = report
-        .artifact
-        .map(|path| format!(" and {}", path.display()));
-    writeln!(
-        out,
-        "{}{}: {} convolutions in integers, {} pictures, {}, in {:.1} s",
-        report.onnx.display(),
-        artifact.unwrap_or_default(),
-        report.convolutions,
-        report.pictures,
-        report.method,
-        report.seconds
-    )?;
-    Ok(out)
 }
