@@ -22,6 +22,7 @@ mod output;
 mod places;
 mod quantize;
 mod run;
+mod samples;
 mod signals;
 
 /// Semantic segmentation from a camera frame to a GPIO pin.

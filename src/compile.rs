@@ -44,12 +44,13 @@ mod prune;
 mod quantize;
 pub mod region;
 mod residual;
-mod shape;
+pub(crate) mod shape;
 #[cfg(test)]
 mod testing;
 mod transpose;
 mod weights;
 
+pub(crate) use import::node_name;
 pub use input_size::at_input_size;
 
 /// What a program ends in.

@@ -23,14 +23,21 @@ impl Partial {
         Ok((Self { temporary }, file))
     }
 
+    /// As [`create`](Self::create), for a file that is to be `path`.
+    ///
+    /// # Errors
+    /// That of the system.
+    pub fn beside(path: &Path) -> Result<(Self, File)> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        Self::create(path.parent().unwrap_or(Path::new("")), &name)
+    }
+
     /// Writes bytes that are to be the file `path`, under a temporary name beside it.
     ///
     /// # Errors
     /// That of the system.
     pub fn write(path: &Path, bytes: &[u8]) -> Result<Self> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let (partial, mut file) = Self::create(folder, &name)?;
+        let (partial, mut file) = Self::beside(path)?;
         file.write_all(bytes)?;
         // A board may lose power at any time: the name must not come before the bytes.
         file.sync_all()?;

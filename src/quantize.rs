@@ -39,7 +39,7 @@ pub use compare::Layer;
 pub use range::Method;
 
 use compare::compare;
-use conv::{Kernel, coverage, weight_scale};
+use conv::{Kernel, Reading, weight_scales};
 use histogram::Histogram;
 use net::Net;
 use observe::{Channels, Observer};
@@ -178,6 +178,9 @@ impl Fault {
     }
 }
 
+/// Is given the number, the shape and the values of a tensor in view.
+type See<'a> = &'a mut dyn FnMut(usize, &[usize], &[f32]);
+
 /// Quantizes a float graph. `pictures` are RGB at the model's size, `path` is for messages,
 /// and `progress` is told how many pictures of how many a stage is done with.
 ///
@@ -212,12 +215,22 @@ pub fn quantize(
     let read: Vec<String> = read_by(&net, &convolutions);
     let mut held = vec![Channels::default(); read.len()];
     let mut observer = Observer::new(&net, manifest, &read, path)?;
-    for (done, rgb) in pictures.iter().enumerate() {
-        progress(Stage::Channels, done, pictures.len());
-        observer
-            .run(rgb, |tensor, shape, values| held[tensor].add(shape, values))
-            .map_err(|fault| fault.of(path, &read))?;
-    }
+    let mut watch = |stage: Stage, observer: &mut Observer, tensors: &[String], see: See<'_>| {
+        for (done, rgb) in pictures.iter().enumerate() {
+            progress(stage, done, pictures.len());
+            let ran = observer.run(rgb, &mut *see);
+            ran.map_err(|fault| fault.of(path, tensors))?;
+        }
+        Ok::<(), QuantizeError>(())
+    };
+    watch(
+        Stage::Channels,
+        &mut observer,
+        &read,
+        &mut |tensor, shape, values| {
+            held[tensor].add(shape, values);
+        },
+    )?;
     drop(observer);
     let held_by = |tensor: &str| read.iter().position(|name| name == tensor);
     let mut equalized = 0;
@@ -234,22 +247,21 @@ pub fn quantize(
     };
     let candidates = names_of(&Places::of(&net, |_| true));
     let real = Observer::new(&net, manifest, &candidates, path)?.are_real();
-    let real: HashSet<&String> = candidates
-        .iter()
-        .zip(real)
-        .filter_map(|(name, real)| real.then_some(name))
-        .collect();
-    let places = Places::of(&net, |tensor| real.contains(&tensor.to_owned()));
+    let real = candidates.iter().zip(real).filter(|(_, real)| *real);
+    let real: HashSet<&str> = real.map(|(name, _)| name.as_str()).collect();
+    let places = Places::of(&net, |tensor| real.contains(tensor));
     check_size(&net, &places, convolutions.len()).map_err(|fault| fault.of(path, &[]))?;
     let names = names_of(&places);
     let mut histograms = vec![Histogram::default(); names.len()];
     let mut observer = Observer::new(&net, manifest, &names, path)?;
-    for (done, rgb) in pictures.iter().enumerate() {
-        progress(Stage::Ranges, done, pictures.len());
-        observer
-            .run(rgb, |tensor, _, values| histograms[tensor].add(values))
-            .map_err(|fault| fault.of(path, &names))?;
-    }
+    watch(
+        Stage::Ranges,
+        &mut observer,
+        &names,
+        &mut |tensor, _, values| {
+            histograms[tensor].add(values);
+        },
+    )?;
     drop(observer);
     let groups = codes(&net, &places, &histograms, manifest, options.method);
 
@@ -264,19 +276,21 @@ pub fn quantize(
         let (Some(point), Some(at)) = (point, held_by(&tensor)) else {
             continue;
         };
+        let Some(reading) = Reading::of(&net, &net.nodes[node], &held[at]) else {
+            continue;
+        };
         let step = scales.groups[point.group].scale;
-        let Some(weights) = weight_scales(&net, node, &held[at], step) else {
+        let Some(weights) = weight_scales(&net, &net.nodes[node], &reading, step) else {
             continue;
         };
         if options.correct_bias {
-            bias::correct(&mut net, node, &weights, &held[at]);
+            bias::correct(&mut net, node, &weights, &reading);
         }
         scales.weights.insert(node, weights);
     }
     let (model, codes) = write::write(&net, &places, &scales);
     let onnx = model.encode_to_vec();
-    let written = Graph::parse(&onnx, path)?;
-    let written = Net::new(written.proto()).map_err(|fault| fault.of(path, &[]))?;
+    let written = Net::new(&model).map_err(|fault| fault.of(path, &[]))?;
 
     let pictures = evenly(pictures, options.compared);
     let (layers, scores) = compare(
@@ -401,32 +415,6 @@ fn picture_codes(manifest: &Manifest) -> Codes {
     let tried = widths.map(|width| Codes::of([low * width, high * width]));
     let best = tried.min_by(|a, b| error(*a).total_cmp(&error(*b)));
     best.unwrap_or(Codes::of([low, high]))
-}
-
-/// The scales of the weights of each output of a convolution.
-fn weight_scales(net: &Net, node: usize, held: &Channels, step: f32) -> Option<Vec<f32>> {
-    let node = &net.nodes[node];
-    let kernel = Kernel::of(net, node)?;
-    let (weights, bias) = (net.floats(node, 1)?, net.floats(node, 2)?);
-    let &[_, channels, rows, columns] = held.shape.as_slice() else {
-        return None;
-    };
-    if channels != kernel.inputs {
-        return None;
-    }
-    let shares = coverage(node, kernel, [rows, columns]);
-    let rows = weights.chunks_exact(kernel.row()).zip(bias).enumerate();
-    let scales = rows.map(|(output, (row, &bias))| {
-        let per_group = kernel.inputs / kernel.groups;
-        let importance: Vec<f64> = (0..per_group)
-            .flat_map(|index| {
-                let square = held.mean_square(kernel.input_of(output, index));
-                shares.iter().map(move |share| share * square)
-            })
-            .collect();
-        weight_scale(row, &importance, bias, step)
-    });
-    Some(scales.collect())
 }
 
 #[cfg(test)]

@@ -11,13 +11,13 @@ use atrous::engine::Segmenter;
 use atrous::engine::program::ProgramSegmenter;
 use atrous::frame::{self, MAX_SIDE};
 use atrous::mask::Mask;
-use atrous::model::artifact::{Golden, golden};
+use atrous::model::artifact::{Artifact, Golden, golden};
 
 use super::import::{ImportLimits, Outcome, Refused, Request};
 use super::{Global, output};
 
 /// Seed of the picture that every artifact carries its mask of.
-pub const GOLDEN_SEED: u64 = 1;
+const GOLDEN_SEED: u64 = 1;
 
 /// Arguments of `atrous compile`.
 #[derive(Debug, Args)]
@@ -78,6 +78,17 @@ pub fn size_of(text: &str) -> Result<(u32, u32), String> {
         .ok_or_else(|| format!("a size is WIDTHxHEIGHT, such as 513x257, sides in 1..={MAX_SIDE}"))
 }
 
+/// Runs an artifact's program once and keeps what it answers.
+pub fn keep_golden(artifact: &mut Artifact) -> Result<()> {
+    let program = &artifact.program;
+    let mut segmenter = ProgramSegmenter::new(&artifact.manifest, program);
+    let picture = golden::picture(GOLDEN_SEED, program.width, program.height);
+    let mut mask = Mask::default();
+    segmenter.segment(&picture, &mut mask)?;
+    artifact.golden = Golden::new(GOLDEN_SEED, &mask.labels);
+    Ok(())
+}
+
 /// Compiles a model, runs it once, and writes the artifact.
 pub fn run(args: &CompileArgs, global: &Global) -> Result<()> {
     let start = Instant::now();
@@ -94,16 +105,11 @@ pub fn run(args: &CompileArgs, global: &Global) -> Result<()> {
         } => (artifact, largest_live_bytes),
         Outcome::Float { float, .. } => return Err(Refused::model(float.reason).into()),
     };
+    keep_golden(&mut artifact)?;
     let program = &artifact.program;
-    let mut segmenter = ProgramSegmenter::new(&artifact.manifest, program);
-    let picture = golden::picture(GOLDEN_SEED, program.width, program.height);
-    let mut mask = Mask::default();
-    segmenter.segment(&picture, &mut mask)?;
-
     let macs: u64 = program.ops.iter().map(|op| program.macs(op)).sum();
     let (ops, constants) = (program.ops.len(), program.constants.len());
     let arena = program.arena_bytes;
-    artifact.golden = Golden::new(GOLDEN_SEED, &mask.labels);
     artifact.write(&args.output)?;
     if global.json {
         return output::print_json(&serde_json::json!({

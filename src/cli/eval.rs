@@ -17,19 +17,18 @@ use super::exit::{Misused, NotMet};
 use super::figures::Pictures;
 use super::import::ImportLimits;
 use super::model::{self, Require};
+use super::samples::{Sample, Samples, Skipped, Step};
 use super::signals::stop_on_signals;
 use super::{Global, output};
 
 mod csv;
 mod report;
-mod samples;
 mod scheme;
 mod subject;
 mod worst;
 
 use csv::{Row, Table};
 use report::Report;
-use samples::{Sample, Samples, Step};
 use scheme::{Scheme, SchemeArgs};
 use subject::Subject;
 use worst::{Scene, Worst};
@@ -354,12 +353,7 @@ impl Evaluation {
     }
 
     /// Gives the files their names and sums up.
-    fn finish(
-        mut self,
-        args: &EvalArgs,
-        skipped: samples::Skipped,
-        seconds: f64,
-    ) -> Result<Report> {
+    fn finish(mut self, args: &EvalArgs, skipped: Skipped, seconds: f64) -> Result<Report> {
         if self.pixels == 0 {
             let text = "no pixel was scored: the labels hold nothing but ignored values; leave \
                         some of --ignore out, or see what the labels hold";

@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 use atrous::compile::{CompileError, Compiled, Ending, at_input_size, compile_to};
 use atrous::devices::Sysfs;
 use atrous::model::artifact::{Artifact, Golden, is_artifact_path};
-use atrous::model::{Graph, GraphSummary, Model, bundled};
+use atrous::model::{Graph, GraphSummary, Manifest, Model, bundled};
+use atrous::program::Program;
 
 use super::Global;
 
@@ -171,15 +172,7 @@ fn import(name: &str, request: &Request) -> Result<Imported> {
     let outcome = match compiled(&graph, &model, request) {
         Ok((compiled, manifest)) => Outcome::Program {
             largest_live_bytes: compiled.largest_live_bytes,
-            artifact: Box::new(Artifact {
-                manifest,
-                program: compiled.program,
-                source_sha256: facts.sha256.clone(),
-                tool: format!("atrous {}", env!("CARGO_PKG_VERSION")),
-                // Of no mask: whoever keeps the artifact runs it and says of which.
-                golden: Golden::new(0, &[]),
-                calibration: None,
-            }),
+            artifact: Box::new(ungolden(manifest, compiled.program, &facts.sha256)),
         },
         Err(error) => Outcome::Float {
             float: Float {
@@ -192,11 +185,23 @@ fn import(name: &str, request: &Request) -> Result<Imported> {
     Ok(Imported { facts, outcome })
 }
 
+/// A program as an artifact of no mask: whoever keeps it runs it and says of which.
+pub fn ungolden(manifest: Manifest, program: Program, source_sha256: &str) -> Artifact {
+    Artifact {
+        manifest,
+        program,
+        source_sha256: source_sha256.to_owned(),
+        tool: format!("atrous {}", env!("CARGO_PKG_VERSION")),
+        golden: Golden::new(0, &[]),
+        calibration: None,
+    }
+}
+
 fn compiled(
     graph: &Graph,
     model: &Model,
     request: &Request,
-) -> Result<(Compiled, atrous::model::Manifest), CompileError> {
+) -> Result<(Compiled, Manifest), CompileError> {
     let path = &model.origin;
     match request.size {
         None => {

@@ -10,14 +10,13 @@ use atrous::compile::compile;
 use atrous::engine::Segmenter;
 use atrous::engine::program::{self, ProgramSegmenter};
 use atrous::engine::tract::TractSegmenter;
-use atrous::mask::Mask;
-use atrous::model::artifact::{Artifact, Golden, golden};
+use atrous::model::artifact::Artifact;
 use atrous::model::{Graph, Manifest, sha256_hex};
 use atrous::output_file::Partial;
-use atrous::quantize::{Method, Options, Quantized, Stage, quantize};
+use atrous::quantize::{Method, Options, QuantizeError, Quantized, Stage, quantize};
 
-use super::compile::GOLDEN_SEED;
-use super::import::{ImportLimits, Imported, Importer, Outcome, Refused, Request, Source};
+use super::compile::keep_golden;
+use super::import::{ImportLimits, Imported, Importer, Outcome, Request, Source, ungolden};
 use super::{Global, output};
 use agreement::Other;
 use calibration::Calibration;
@@ -168,12 +167,8 @@ fn float_model(name: &str, importer: &Importer) -> Result<Source> {
     let Imported { facts, outcome } = importer.import(name, &Request::default())?;
     match outcome {
         Outcome::Program { .. } => {
-            let text = format!(
-                "model '{}' is quantized already; `atrous compile` makes an artifact of it, and \
-                 its float original can be quantized anew",
-                facts.origin
-            );
-            Err(Refused::model(text).into())
+            let path = facts.origin;
+            Err(QuantizeError::Already { path }.into())
         }
         Outcome::Float {
             source: Some(source),
@@ -251,22 +246,14 @@ fn artifact(
     let path = names.onnx.display().to_string();
     let graph = Graph::parse(&quantized.onnx, &path)?;
     let program = compile(&graph, manifest, &path)?.program;
-    let mut segmenter = ProgramSegmenter::new(manifest, &program);
-    let picture = golden::picture(GOLDEN_SEED, program.width, program.height);
-    let mut mask = Mask::default();
-    segmenter.segment(&picture, &mut mask)?;
-    Ok(Artifact {
-        manifest: manifest.clone(),
-        program,
-        source_sha256: manifest.sha256.clone(),
-        tool: format!("atrous {}", env!("CARGO_PKG_VERSION")),
-        golden: Golden::new(GOLDEN_SEED, &mask.labels),
-        calibration: Some(format!(
-            "{} pictures, {}",
-            calibration.pictures.len(),
-            method_text(args)
-        )),
-    })
+    let mut artifact = ungolden(manifest.clone(), program, &manifest.sha256);
+    keep_golden(&mut artifact)?;
+    artifact.calibration = Some(format!(
+        "{} pictures, {}",
+        calibration.pictures.len(),
+        method_text(args)
+    ));
+    Ok(artifact)
 }
 
 /// What runs the quantized model: its program, or tract where it has none.

@@ -1,6 +1,6 @@
 //! Constants of an ONNX graph: decoding and folding.
 
-use tract_onnx::pb::TensorProto;
+use tract_onnx::pb::{NodeProto, TensorProto};
 
 /// Elements in row-major order.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,6 +54,32 @@ impl Constant {
             .iter()
             .try_fold(1usize, |n, &d| n.checked_mul(d));
         (elements == Some(constant.len())).then_some(constant)
+    }
+
+    /// The value of a Constant node; `None` where it is of a type that the compiler does not
+    /// need.
+    pub fn of_node(node: &NodeProto) -> Option<Self> {
+        let value = |name: &str| node.attribute.iter().find(|a| a.name == name);
+        if let Some(tensor) = value("value").and_then(|a| a.t.as_ref()) {
+            return Self::decode(tensor);
+        }
+        let list = |len, data| Self {
+            shape: vec![len],
+            data,
+        };
+        let one = |data| Self {
+            shape: vec![],
+            data,
+        };
+        if let Some(a) = value("value_float") {
+            Some(one(Data::F32(vec![a.f])))
+        } else if let Some(a) = value("value_floats") {
+            Some(list(a.floats.len(), Data::F32(a.floats.clone())))
+        } else if let Some(a) = value("value_int") {
+            Some(one(Data::I64(vec![a.i])))
+        } else {
+            value("value_ints").map(|a| list(a.ints.len(), Data::I64(a.ints.clone())))
+        }
     }
 
     /// Number of elements.

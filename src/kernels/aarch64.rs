@@ -2,8 +2,9 @@
 //!
 //! Most instructions multiply signed bytes, so codes are taken less 128 (one bit flipped)
 //! when they are laid out for a product; the difference, `128 * Σ weights`, is part of
-//! the bias; those of [`i8mm`] take codes as they are. The loops of [`vector`](super::vector) and of [`conv`] are compiled with the
-//! instructions of each set by the module that is named after it.
+//! the bias; those of [`i8mm`] take codes as they are. The loops of [`vector`](super::vector)
+//! and of [`conv`] are compiled with the instructions of each set by the module that is named
+//! after it.
 #![allow(unsafe_code)]
 
 mod codes;
@@ -12,6 +13,7 @@ pub(super) mod dotprod;
 pub(super) mod elementwise;
 pub(super) mod i8mm;
 pub(super) mod neon;
+mod quads;
 pub(super) mod resample;
 pub(super) mod table;
 mod windows;

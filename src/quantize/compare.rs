@@ -82,12 +82,18 @@ pub fn compare(
     let mut all = vec![Noise::default(); names.len()];
     let mut values = vec![Vec::new(); names.len()];
     let (mut scores, mut end) = (Noise::default(), Vec::new());
-    let output = quantized.model.graph.iter().flat_map(|graph| &graph.output);
-    let output: Vec<String> = output.take(1).map(|output| output.name.clone()).collect();
+    // The first output may have codes, and be in view already.
+    let mut viewed = codes.to_vec();
+    let mut outputs = quantized.model.graph.iter().flat_map(|graph| &graph.output);
+    let output = outputs.next().map_or("", |output| output.name.as_str());
+    let last = codes.iter().position(|name| name == output);
+    let last = last.unwrap_or_else(|| {
+        viewed.push(output.to_owned());
+        codes.len()
+    });
     let mut original = TractSegmenter::of_graph(manifest, path, untouched)?;
     let mut float = Observer::new(float, manifest, names, path)?;
-    let mut last = Observer::new(quantized, manifest, &output, path)?;
-    let mut quantized = Observer::new(quantized, manifest, codes, path)?;
+    let mut quantized = Observer::new(quantized, manifest, &viewed, path)?;
     for (done, rgb) in pictures.iter().enumerate() {
         progress(done);
         let keep = |tensor: usize, _: &[usize], seen: &[f32]| {
@@ -97,10 +103,6 @@ pub fn compare(
         float
             .run(rgb, keep)
             .map_err(|fault| fault.of(path, names))?;
-        let add = |tensor: usize, _: &[usize], seen: &[f32]| all[tensor].add(&values[tensor], seen);
-        quantized
-            .run(rgb, add)
-            .map_err(|fault| fault.of(path, codes))?;
         let keep = |place: usize, _: &[usize], seen: &[f32]| {
             if place == 0 {
                 end.clear();
@@ -109,8 +111,17 @@ pub fn compare(
         };
         let ran = original.outputs(rgb, keep);
         ran.map_err(|error| Fault::node("graph", error.to_string()).of(path, &[]))?;
-        last.run(rgb, |_, _, seen| scores.add(&end, seen))
-            .map_err(|fault| fault.of(path, &output))?;
+        let add = |tensor: usize, _: &[usize], seen: &[f32]| {
+            if let Some(noise) = all.get_mut(tensor) {
+                noise.add(&values[tensor], seen);
+            }
+            if tensor == last {
+                scores.add(&end, seen);
+            }
+        };
+        quantized
+            .run(rgb, add)
+            .map_err(|fault| fault.of(path, &viewed))?;
     }
     Ok((all, scores))
 }

@@ -3,6 +3,8 @@
 use tract_onnx::pb::NodeProto;
 
 use super::net::{Net, int, ints, text};
+use super::observe::Channels;
+use crate::compile::shape::{self, WindowAttributes, WindowShape};
 
 /// Largest code of a weight: codes are symmetric, so that a pair of products fits 16 bits.
 pub const LARGEST_WEIGHT: f32 = 127.0;
@@ -62,40 +64,88 @@ impl Kernel {
     }
 }
 
+/// What a convolution reads.
+#[derive(Debug, Clone)]
+pub struct Reading<'a> {
+    pub kernel: Kernel,
+    /// What the channels held.
+    pub held: &'a Channels,
+    /// The share of the result's places at which each cell of the window lies on the picture,
+    /// rows by columns.
+    pub coverage: Vec<f64>,
+}
+
+impl<'a> Reading<'a> {
+    /// Of a convolution with constant weights; `None` for any other node, and where `held` is
+    /// not what it reads.
+    pub fn of(net: &Net, node: &NodeProto, held: &'a Channels) -> Option<Self> {
+        let kernel = Kernel::of(net, node)?;
+        let &[_, channels, rows, columns] = held.shape.as_slice() else {
+            return None;
+        };
+        let coverage = coverage(node, kernel, [rows, columns])?;
+        (channels == kernel.inputs).then_some(Self {
+            kernel,
+            held,
+            coverage,
+        })
+    }
+}
+
 /// The share of a result's places at which each cell of a window lies on the picture, rows
-/// by columns; `input` is rows and columns.
-pub fn coverage(node: &NodeProto, kernel: Kernel, input: [usize; 2]) -> Vec<f64> {
+/// by columns; `input` is rows and columns. `None` where the window does not fit it.
+fn coverage(node: &NodeProto, kernel: Kernel, input: [usize; 2]) -> Option<Vec<f64>> {
+    let shape = shape::window(&WindowAttributes {
+        input,
+        kernel: kernel.window,
+        strides: ints(node, "strides"),
+        dilations: ints(node, "dilations"),
+        pads: ints(node, "pads"),
+        auto_pad: text(node, "auto_pad"),
+        round_up: false,
+    });
+    let WindowShape { window, output, .. } = shape.ok()?;
     let share = |axis: usize| -> Vec<f64> {
-        let get = |name: &str, at: usize, default: i64| {
-            ints(node, name).get(at).copied().unwrap_or(default)
-        };
-        let (stride, dilation) = (get("strides", axis, 1).max(1), get("dilations", axis, 1));
-        let (side, taps) = (input[axis] as i64, kernel.window[axis] as i64);
-        let reach = dilation * (taps - 1);
-        let (before, places) = match text(node, "auto_pad") {
-            "SAME_UPPER" | "SAME_LOWER" => {
-                let places = (side + stride - 1) / stride;
-                let total = ((places - 1) * stride + reach + 1 - side).max(0);
-                let upper = text(node, "auto_pad") == "SAME_UPPER";
-                ((total + i64::from(!upper)) / 2, places)
-            }
-            "VALID" => (0, (side - reach - 1) / stride + 1),
-            _ => {
-                let (before, after) = (get("pads", axis, 0), get("pads", axis + 2, 0));
-                (before, (side + before + after - reach - 1) / stride + 1)
-            }
-        };
+        let [stride, dilation, before] =
+            [window.stride, window.dilation, window.pad].map(|of| i64::from(of[axis]));
         let inside = |tap: i64| {
             let at = |place: i64| place * stride - before + tap * dilation;
-            let inside = (0..places).filter(|&place| (0..side).contains(&at(place)));
-            inside.count() as f64 / places.max(1) as f64
+            let places = 0..output[axis] as i64;
+            let inside = places.filter(|&place| (0..input[axis] as i64).contains(&at(place)));
+            inside.count() as f64 / output[axis] as f64
         };
-        (0..taps).map(inside).collect()
+        (0..kernel.window[axis] as i64).map(inside).collect()
     };
     let (rows, columns) = (share(0), share(1));
-    rows.iter()
-        .flat_map(|r| columns.iter().map(move |c| r * c))
-        .collect()
+    let cells = rows.iter().flat_map(|r| columns.iter().map(move |c| r * c));
+    Some(cells.collect())
+}
+
+/// The scales of the weights of each output of a convolution; `step` is the scale of what it
+/// reads.
+pub fn weight_scales(
+    net: &Net,
+    node: &NodeProto,
+    reading: &Reading<'_>,
+    step: f32,
+) -> Option<Vec<f32>> {
+    let Reading {
+        kernel,
+        held,
+        coverage,
+    } = reading;
+    let (weights, bias) = (net.floats(node, 1)?, net.floats(node, 2)?);
+    let rows = weights.chunks_exact(kernel.row()).zip(bias).enumerate();
+    let scales = rows.map(|(output, (row, &bias))| {
+        let importance: Vec<f64> = (0..kernel.inputs / kernel.groups)
+            .flat_map(|index| {
+                let square = held.mean_square(kernel.input_of(output, index));
+                coverage.iter().map(move |share| share * square)
+            })
+            .collect();
+        weight_scale(row, &importance, bias, step)
+    });
+    Some(scales.collect())
 }
 
 /// The scale of one output's weights.
@@ -103,7 +153,7 @@ pub fn coverage(node: &NodeProto, kernel: Kernel, input: [usize; 2]) -> Vec<f64>
 /// It makes the squared error of rounding smallest; `importance` is the mean square of what
 /// each weight is multiplied with. It is large enough for `bias` to be a sum of products:
 /// `step` is the scale of what is read.
-pub fn weight_scale(weights: &[f32], importance: &[f64], bias: f32, step: f32) -> f32 {
+fn weight_scale(weights: &[f32], importance: &[f64], bias: f32, step: f32) -> f32 {
     let largest = weights.iter().fold(0.0f32, |m, w| m.max(w.abs()));
     // Sums are of 32 bits; the rest of them is for the products.
     let room = bias.abs() / step / (1 << 29) as f32;
@@ -154,7 +204,7 @@ mod tests {
             groups: 1,
             window: [3, 3],
         };
-        let shares = coverage(&node, kernel, [4, 10]);
+        let shares = coverage(&node, kernel, [4, 10]).unwrap();
         let rows = [0.5, 1.0, 0.5];
         let columns = [0.9, 1.0, 0.9];
         for (at, share) in shares.iter().enumerate() {

@@ -8,6 +8,7 @@ use tract_onnx::pb::{AttributeProto, ModelProto, NodeProto, TensorProto, ValueIn
 
 use super::Fault;
 use crate::compile::constant::{Constant, Data};
+use crate::compile::node_name;
 
 /// The operator set in which scales may be given for each channel.
 pub const OPERATOR_SET: i64 = 13;
@@ -163,7 +164,7 @@ impl Net {
             node.output.truncate(1);
         }
         let made = match node.op_type.as_str() {
-            "Constant" => stored(&node),
+            "Constant" => Constant::of_node(&node),
             "Identity" => self.constant(&node, 0).cloned(),
             "Cast" => {
                 let input = self.constant(&node, 0);
@@ -443,36 +444,6 @@ fn element(value: &ValueInfoProto) -> Option<i32> {
     let kind = value.r#type.as_ref()?.value.as_ref()?;
     let TypeValue::TensorType(tensor) = kind;
     Some(tensor.elem_type)
-}
-
-/// How a node is named in messages: its operator and place where it has no name.
-fn node_name(node: &NodeProto, index: usize) -> String {
-    match node.name.as_str() {
-        "" => format!("{} {index}", node.op_type),
-        name => name.to_owned(),
-    }
-}
-
-/// The value of a Constant node, where it is of a known type.
-fn stored(node: &NodeProto) -> Option<Constant> {
-    if let Some(tensor) = attribute(node, "value").and_then(|a| a.t.as_ref()) {
-        return Constant::decode(tensor);
-    }
-    let one = |data| Constant {
-        shape: vec![],
-        data,
-    };
-    let list = |len, data| Constant {
-        shape: vec![len],
-        data,
-    };
-    node.attribute.iter().find_map(|a| match a.name.as_str() {
-        "value_float" => Some(one(Data::F32(vec![a.f]))),
-        "value_floats" => Some(list(a.floats.len(), Data::F32(a.floats.clone()))),
-        "value_int" => Some(one(Data::I64(vec![a.i]))),
-        "value_ints" => Some(list(a.ints.len(), Data::I64(a.ints.clone()))),
-        _ => None,
-    })
 }
 
 /// A list of floats.

@@ -255,7 +255,8 @@ fn a_corrected_bias_takes_the_mean_error_back() {
         net
     };
     let mut corrected = float.clone();
-    bias::correct(&mut corrected, node, &scales, &held);
+    let reading = conv::Reading::of(&float, &float.nodes[node], &held).unwrap();
+    bias::correct(&mut corrected, node, &scales, &reading);
     let mean_error = |net: &Net| -> f64 {
         let mut sums = [0.0f64; 8];
         for rgb in &pictures(12) {

@@ -9,6 +9,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::fault::fault;
@@ -16,6 +17,7 @@ use super::options::SinkOptions;
 use super::visual::Painter;
 use super::{Outcome, Sink, SinkError, Visual};
 use crate::classes::Classes;
+use crate::output_file::Partial;
 
 mod encode;
 mod target;
@@ -172,21 +174,13 @@ fn is_kept(keep: &HashSet<PathBuf>, path: &Path) -> bool {
     !keep.is_empty() && path.canonicalize().is_ok_and(|path| keep.contains(&path))
 }
 
-/// Writes a whole file or, on failure, none.
+/// Writes a whole file or, on failure, none; without waiting for the disk, since the next
+/// result waits for this one.
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), SinkError> {
-    let temporary = temporary_name(path);
-    fs::write(&temporary, bytes)
-        .and_then(|()| fs::rename(&temporary, path))
-        .map_err(|error| {
-            // The first failure is the one to report; there may be nothing to remove.
-            let _ = fs::remove_file(&temporary);
-            fault(path.display().to_string(), &error)
-        })
-}
-
-/// Beside the file, so that the rename stays on one file system; hidden, and
-/// with the process id, so that two runs do not write into each other's.
-fn temporary_name(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.{}.part", std::process::id()))
+    let write = || {
+        let (partial, mut file) = Partial::beside(path)?;
+        file.write_all(bytes)?;
+        partial.rename(path)
+    };
+    write().map_err(|error| fault(path.display().to_string(), &error))
 }

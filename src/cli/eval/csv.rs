@@ -41,19 +41,14 @@ impl Table {
     pub fn create(path: &Path) -> Result<Self> {
         // A folder, a device or a link would be replaced, and not written to.
         let other = path.symlink_metadata().is_ok_and(|found| !found.is_file());
-        let Some(name) = path.file_name().filter(|_| !other) else {
+        if path.file_name().is_none() || other {
             let text = format!(
                 "--csv {}: this is no regular file; name another, in a folder",
                 path.display()
             );
             return Err(Misused(text).into());
-        };
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let (partial, file) =
-            Partial::create(folder, &name.to_string_lossy()).with_context(|| cannot_write(path))?;
+        }
+        let (partial, file) = Partial::beside(path).with_context(|| cannot_write(path))?;
         let mut table = Self {
             path: path.to_owned(),
             partial,

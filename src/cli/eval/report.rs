@@ -8,7 +8,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use atrous::classes::Classes;
 use atrous::eval::Confusion;
 
-use super::samples::Skipped;
+use super::super::samples::Skipped;
 use super::subject::Subject;
 use super::worst::Drawing;
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 use atrous::engine::program;
 use atrous::engine::tract::TractSegmenter;
 use atrous::engine::{Segmenter, Shape};
+use atrous::eval::Confusion;
 use atrous::mask::Mask;
 
 use super::super::import::{Importer, Refused, Source};
@@ -75,18 +76,16 @@ impl Other {
         bar: &Bar,
     ) -> Result<Agreement> {
         let (mut theirs, mut ours) = (Mask::default(), Mask::default());
-        let (mut same, mut all) = (0, 0);
+        let mut pairs = Confusion::new(own.shape().classes);
         for (done, rgb) in pictures.iter().enumerate() {
             bar.show("comparing masks", done, pictures.len());
             self.segmenter.segment(rgb, &mut theirs)?;
             own.segment(rgb, &mut ours)?;
-            let pairs = theirs.labels.iter().zip(&ours.labels);
-            same += pairs.filter(|(a, b)| a == b).count();
-            all += ours.labels.len();
+            pairs.add(&theirs.labels, &ours.labels);
         }
         Ok(Agreement {
             model: self.name.clone(),
-            pixels: same as f64 / all.max(1) as f64,
+            pixels: pairs.pixel_accuracy().unwrap_or_default(),
             pictures: pictures.len(),
         })
     }

@@ -4,35 +4,22 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use atrous::frame::Frame;
 use atrous::model::Manifest;
 use atrous::preprocess::{PAD, Preprocessor};
 use atrous::source::picture::PictureSource;
-use atrous::source::{FrameSource, Next, SourceError};
+
+use super::super::figures::Pictures;
+use super::super::samples::{Sample, Samples, Step};
 
 /// Most bytes of all pictures together at the model's size.
 const MAX_BYTES: usize = 512 << 20;
-/// One picture in so many may be unreadable.
-const TOLERATED: usize = 10;
 
 /// Pictures at the model's size.
 pub struct Calibration {
     /// RGB, row by row.
     pub pictures: Vec<Vec<u8>>,
     /// Pictures that could not be read.
-    pub skipped: usize,
-}
-
-/// Too many pictures that cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "{skipped} of {all} pictures in '{folder}' cannot be read, more than one in {TOLERATED}; \
-     mend or remove them"
-)]
-pub struct Unreadable {
-    skipped: usize,
-    all: usize,
-    folder: String,
+    pub skipped: u64,
 }
 
 impl Calibration {
@@ -40,7 +27,8 @@ impl Calibration {
     /// model's input as a run does.
     ///
     /// # Errors
-    /// [`SourceError`] where there is none, and [`Unreadable`].
+    /// [`SourceError`](atrous::source::SourceError) where there is none, and that too many
+    /// cannot be read.
     pub fn read(folder: &Path, manifest: &Manifest, most: usize) -> Result<Self> {
         let input = &manifest.input;
         let size = (input.width, input.height);
@@ -49,33 +37,21 @@ impl Calibration {
         if fit < most {
             log::info!("at most {fit} pictures of this size are used");
         }
-        let mut source = PictureSource::open(folder)?.thinned(most.min(fit));
+        let source = PictureSource::open(folder)?.thinned(most.min(fit));
+        let mut samples = Samples::over(source, None, None)?;
         let mut preprocessor = Preprocessor::new(size, input.fit, PAD);
-        let (mut pictures, mut skipped) = (Vec::new(), 0);
-        let mut frame = Frame::default();
+        let (mut pictures, mut sample) = (Vec::new(), Sample::default());
+        let shown = Pictures::new(false, samples.total());
         loop {
-            match source.next_frame(&mut frame) {
-                Ok(Next::Frame) => {}
-                Ok(Next::End) => break,
-                Err(error @ SourceError::Corrupt { .. }) => {
-                    log::warn!("{error}; it is skipped");
-                    skipped += 1;
-                    continue;
+            match samples.next(&mut sample, &shown)? {
+                Step::Sample => {
+                    pictures.push(preprocessor.run(&sample.frame)?.model_rgb.to_vec());
                 }
-                Err(error) => return Err(error.into()),
+                Step::Skipped => {}
+                Step::End => break,
             }
-            pictures.push(preprocessor.run(&frame)?.model_rgb.to_vec());
         }
-        let all = pictures.len() + skipped;
-        if skipped * TOLERATED > all {
-            let folder = folder.display().to_string();
-            return Err(Unreadable {
-                skipped,
-                all,
-                folder,
-            }
-            .into());
-        }
+        let skipped = samples.skipped().all();
         Ok(Self { pictures, skipped })
     }
 }

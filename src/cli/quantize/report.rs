@@ -18,7 +18,7 @@ pub struct Report<'a> {
     /// `None` where the graph has parts without an integer form.
     pub artifact: Option<&'a Path>,
     pub pictures: usize,
-    pub skipped: usize,
+    pub skipped: u64,
     pub method: String,
     pub convolutions: usize,
     pub equalized_channels: usize,

@@ -2,7 +2,7 @@
 
 use tract_onnx::pb::NodeProto;
 
-use super::super::constant::{Constant, Data};
+use super::super::constant::Constant;
 use super::super::shape;
 use super::{Operator, SourceId, SourceValue};
 
@@ -140,7 +140,7 @@ impl<'a> View<'a> {
     /// instead of storing.
     fn folded(&self) -> Result<Option<Constant>, Unread> {
         if self.node.op_type == "Constant" {
-            return match self.stored() {
+            return match Constant::of_node(self.node) {
                 Some(constant) => Ok(Some(constant)),
                 None => unsupported("a constant of this type"),
             };
@@ -160,31 +160,6 @@ impl<'a> View<'a> {
         match folded {
             Some(constant) => Ok(Some(constant)),
             None => unsupported("of a constant of this type"),
-        }
-    }
-
-    /// The value of a Constant node.
-    fn stored(&self) -> Option<Constant> {
-        let value = |name: &str| self.node.attribute.iter().find(|a| a.name == name);
-        if let Some(tensor) = value("value").and_then(|a| a.t.as_ref()) {
-            return Constant::decode(tensor);
-        }
-        let list = |len, data| Constant {
-            shape: vec![len],
-            data,
-        };
-        let one = |data| Constant {
-            shape: vec![],
-            data,
-        };
-        if let Some(a) = value("value_float") {
-            Some(one(Data::F32(vec![a.f])))
-        } else if let Some(a) = value("value_floats") {
-            Some(list(a.floats.len(), Data::F32(a.floats.clone())))
-        } else if let Some(a) = value("value_int") {
-            Some(one(Data::I64(vec![a.i])))
-        } else {
-            value("value_ints").map(|a| list(a.ints.len(), Data::I64(a.ints.clone())))
         }
     }
 

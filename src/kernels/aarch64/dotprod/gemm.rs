@@ -74,7 +74,7 @@ unsafe fn products<const BARE: bool>(block: &Product<'_>, pixels: usize) {
     unsafe {
         let (mut codes, mut out, mut left) = (block.codes, block.out, pixels);
         while left > 0 {
-            let count = left.min(<Dotprod>::PIXELS);
+            let count = left.min(Dotprod::PIXELS);
             let groups = count.div_ceil(GROUP);
             match groups {
                 1 => store::<BARE, 4>(block, &one_group(block, codes), count, &mut out),

@@ -11,10 +11,11 @@ use atrous::mask::Mask;
 use atrous::source::picture::PictureSource;
 use atrous::source::{FrameSource, Next, SourceError};
 
-use super::super::exit::Misused;
-use super::super::figures::Pictures;
+use super::exit::Misused;
+use super::figures::Pictures;
 
-/// An evaluation of which more than one in so many pictures cannot be read says little.
+/// What is made of a folder of which more than one in so many pictures cannot be read says
+/// little.
 const ONE_IN: u64 = 10;
 
 /// A folder of pictures, and the folder of their labels where there is one.
@@ -77,7 +78,11 @@ impl Samples {
     /// The pictures of a folder (or one picture), sorted by name: the first `limit`. Their
     /// labels are the PNG files of the same names in `labels`.
     pub fn open(images: &Path, labels: Option<&Path>, limit: Option<u64>) -> Result<Self> {
-        let source = PictureSource::open(images)?;
+        Self::over(PictureSource::open(images)?, labels, limit)
+    }
+
+    /// The first `limit` pictures of a source, and their labels as in [`open`](Self::open).
+    pub fn over(source: PictureSource, labels: Option<&Path>, limit: Option<u64>) -> Result<Self> {
         if let Some(labels) = labels
             && !labels.is_dir()
         {
