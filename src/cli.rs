@@ -22,6 +22,7 @@ mod output;
 mod places;
 mod quantize;
 mod run;
+mod safe;
 mod samples;
 mod signals;
 
@@ -94,6 +95,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Write, check or show the run config.
     Config(config::ConfigArgs),
+    /// Drive every line of the config's rules to its safe level, and end.
+    Safe(safe::SafeArgs),
     /// Import a model for another process of this program.
     #[command(name = IMPORT_COMMAND, hide = true)]
     Import(import::worker::WorkerArgs),
@@ -181,6 +184,7 @@ pub fn main() -> ExitCode {
         Command::Devices(args) => devices::run(args, &cli.global),
         Command::Doctor(args) => doctor::run(args, &cli.global),
         Command::Config(args) => config::run(args, &cli.global),
+        Command::Safe(args) => safe::run(args, &cli.global),
         Command::Import(args) => import::worker::run(args),
     };
     exit::report(result)

@@ -199,19 +199,41 @@ fn compile_one(
         max_age: Some(max_age),
     };
     spec.check().map_err(|e| e.to_string())?;
-    let line = match &rule.pin {
-        None => None,
-        Some(PinRef::Line(line)) => Some(line.clone()),
-        Some(PinRef::Header(number)) => Some(pin_line(board, &number.to_string())?),
-        Some(PinRef::Name(name)) => Some(pin_line(board, name)?),
-    };
     Ok(CompiledRule {
         name: rule.name.clone(),
         classes: set,
         region,
         spec,
-        line,
+        line: line_of(rule.pin.as_ref(), board)?,
     })
+}
+
+/// The lines that rules drive, each with its rule's name and its safe level: what is
+/// known without a model.
+///
+/// # Errors
+/// [`ConfigError::Rule`] for a pin that the board does not have.
+pub fn safe_levels(
+    rules: &[RuleConfig],
+    board: &Board,
+) -> Result<Vec<(String, ChipLine, Level)>, ConfigError> {
+    let one = |rule: &RuleConfig| match line_of(rule.pin.as_ref(), board) {
+        Ok(line) => line.map(|line| Ok((rule.name.clone(), line, rule.safe.into()))),
+        Err(reason) => Some(Err(ConfigError::Rule {
+            name: rule.name.clone(),
+            reason,
+        })),
+    };
+    rules.iter().filter_map(one).collect()
+}
+
+fn line_of(pin: Option<&PinRef>, board: &Board) -> Result<Option<ChipLine>, String> {
+    match pin {
+        None => Ok(None),
+        Some(PinRef::Line(line)) => Ok(Some(line.clone())),
+        Some(PinRef::Header(number)) => pin_line(board, &number.to_string()).map(Some),
+        Some(PinRef::Name(name)) => pin_line(board, name).map(Some),
+    }
 }
 
 fn pin_line(board: &Board, name: &str) -> Result<ChipLine, String> {
