@@ -14,16 +14,20 @@ use atrous::mask::Mask;
 use atrous::model::artifact::golden;
 
 use super::import::ImportLimits;
-use super::model::{self, Opened, Placement};
+use super::model::{self, Placement};
 use super::{Global, allocations, output};
 
 mod calibration;
 mod ceilings;
+mod frame;
+mod path;
 mod profile;
 mod reason;
 mod totals;
 mod work;
 
+use frame::FrameKind;
+use path::PathReport;
 use profile::Profile;
 
 /// Seed of the picture that is segmented.
@@ -34,9 +38,10 @@ const PICTURE_SEED: u64 = 1;
 #[command(
     after_help = "With --json the last line is an object: runs_ms (each measured run), first_ms (from\n\
     the program's start to its first mask), load_ms (opening the model), peak_mb (most memory),\n\
-    threads, kernels (those in use), allocations_per_run, model, and with --profile ops, classes\n\
+    threads, kernels (those in use), allocations_per_run, model; with --profile ops, classes\n\
     (of operations: ms, floor_ms, ratio, and why where the ratio is above 2) and ceilings (peak,\n\
-    copies).\n\n\
+    copies); and with --input the medians preprocess_ms, inference_ms, postprocess_ms and\n\
+    overhead_percent, and allocations_per_frame.\n\n\
     The floor of an operation is the more of two: its multiplications at the practical peak of\n\
     the kernels in use, measured on a convolution that suits them; and the bytes it reads and\n\
     writes, each once, at the speed at which this machine copies as many. Both are measured\n\
@@ -63,6 +68,11 @@ pub struct BenchArgs {
     /// least it can take on this machine.
     #[arg(long)]
     profile: bool,
+    /// Afterwards time as many times the way from such a frame of a camera to a result that no
+    /// sink draws, and show what is around the model: WIDTHxHEIGHT:FORMAT, such as 640x480:yuyv.
+    /// Formats: rgb, grey, yuyv, nv12, i420, i422, i444.
+    #[arg(long, value_name = "FRAME", conflicts_with = "profile")]
+    input: Option<FrameKind>,
     #[command(flatten)]
     limits: ImportLimits,
 }
@@ -80,6 +90,8 @@ struct Report {
     allocations_per_run: f64,
     #[serde(flatten)]
     profile: Option<Profile>,
+    #[serde(flatten)]
+    path: Option<PathReport>,
 }
 
 /// Times a model on a drawn picture. `start` is when the program began.
@@ -131,6 +143,16 @@ pub fn run(args: &BenchArgs, global: &Global, start: Instant) -> Result<()> {
         }
         _ => None,
     };
+    let description = opened.segmenter.describe();
+    let path = match args.input {
+        Some(kind) => Some(path::measure(
+            opened.segmenter,
+            &opened.manifest,
+            kind,
+            args,
+        )?),
+        None => None,
+    };
     let mut kernels = names;
     kernels.sort_unstable();
     kernels.dedup();
@@ -144,12 +166,13 @@ pub fn run(args: &BenchArgs, global: &Global, start: Instant) -> Result<()> {
         kernels,
         allocations_per_run: allocated as f64 / f64::from(args.runs),
         profile,
+        path,
     };
     if global.json {
         return output::print_json(&report);
     }
     let mut text = String::new();
-    write(&mut text, &report, &opened, args.profile)?;
+    write(&mut text, &report, &description, args.profile)?;
     output::print(&text)
 }
 
@@ -157,7 +180,7 @@ fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-fn write(out: &mut String, report: &Report, opened: &Opened, profile: bool) -> Result<()> {
+fn write(out: &mut String, report: &Report, description: &str, profile: bool) -> Result<()> {
     if profile {
         match &report.profile {
             Some(profile) => profile.write(out)?,
@@ -167,7 +190,7 @@ fn write(out: &mut String, report: &Report, opened: &Opened, profile: bool) -> R
     let mut sorted = report.runs_ms.clone();
     sorted.sort_by(f64::total_cmp);
     let at = |share: f64| sorted[((sorted.len() - 1) as f64 * share).round() as usize];
-    writeln!(out, "{}: {}", report.model, opened.segmenter.describe())?;
+    writeln!(out, "{}: {}", report.model, description)?;
     writeln!(
         out,
         "  {} runs  median {:.2} ms  min {:.2}  p95 {:.2}  max {:.2}",
@@ -183,5 +206,8 @@ fn write(out: &mut String, report: &Report, opened: &Opened, profile: bool) -> R
          {} allocations a run",
         report.first_ms, report.load_ms, report.peak_mb, report.allocations_per_run
     )?;
+    if let Some(path) = &report.path {
+        path.write(out)?;
+    }
     Ok(())
 }

@@ -101,8 +101,12 @@ impl Worker {
         Ok(())
     }
 
-    /// Makes an outcome of a frame; `false` where the frame is unusable.
-    fn process(
+    /// Makes an outcome of a frame; `false` where the frame is unusable, which is
+    /// counted.
+    ///
+    /// # Errors
+    /// As [`work`](Self::work).
+    pub fn process(
         &mut self,
         frame: &mut Frame,
         outcome: &mut Outcome,
