@@ -36,6 +36,7 @@ mod aligned;
 pub mod cpu;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod gather;
+pub mod imaging;
 mod runs;
 pub mod scalar;
 pub mod scratch;

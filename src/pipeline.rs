@@ -21,6 +21,7 @@ use crate::engine::{EngineError, Segmenter};
 use crate::frame::Frame;
 use crate::gpio::Pin;
 use crate::guard;
+use crate::kernels::cpu::Cpu;
 use crate::preprocess::Fit;
 use crate::sink::{Counters, Outcome, Sink, SinkError};
 use crate::source::{FrameSource, Pace, SourceError};
@@ -61,6 +62,8 @@ pub struct Parts {
     pub source: Box<dyn FrameSource>,
     /// The model.
     pub segmenter: Box<dyn Segmenter>,
+    /// The kernels for what is around the model.
+    pub cpu: Cpu,
     /// How pictures are fitted into the model's input.
     pub fit: Fit,
     /// The model's classes.
@@ -132,7 +135,9 @@ pub fn run(
         &parts.classes,
         parts.min_area,
         parts.rules,
-    );
+    )
+    .with_cpu(parts.cpu)
+    .with_picture(parts.sinks.iter().any(|sink| sink.wants_picture()));
 
     let mut threads = Threads::new(links.clone(), Arc::clone(stop));
     {

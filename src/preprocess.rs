@@ -8,13 +8,16 @@
 use thiserror::Error;
 
 use crate::frame::{Frame, MAX_PIXELS, MAX_SIDE, PixelFormat, size_is_allowed};
+use crate::kernels::cpu::Cpu;
+use crate::kernels::imaging::RowRing;
+use crate::kernels::variants::{COLOUR, Colour, best};
 
 pub mod colour;
 pub mod mjpeg;
 pub mod placement;
 pub mod resize;
 
-pub use placement::{Fit, Placement};
+pub use placement::{Fit, Placement, WayBack};
 
 /// Grey that fills the border of a letterboxed picture.
 pub const PAD: [u8; 3] = [127; 3];
@@ -59,13 +62,14 @@ pub enum PreprocessError {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Prepared<'a> {
     /// The picture at its own size: `height * width * 3` bytes, row-major, red
-    /// first.
-    pub source_rgb: &'a [u8],
+    /// first. `None` where it was not [asked for](Preprocessor::keep_picture) and
+    /// nothing else needed it.
+    pub source_rgb: Option<&'a [u8]>,
     /// Width of the picture in pixels. For JPEG it is what the picture says.
     pub width: u32,
     /// Height of the picture in pixels.
     pub height: u32,
-    /// The model's input: as `source_rgb`, at the model's size.
+    /// The picture at the model's size, laid out likewise.
     pub model_rgb: &'a [u8],
     /// Where the picture lies in the model's input.
     pub placement: Placement,
@@ -78,6 +82,8 @@ pub struct Preprocessor {
     model: (u32, u32),
     fit: Fit,
     pad: [u8; 3],
+    keep_picture: bool,
+    colour: Colour,
     decoder: mjpeg::Decoder,
     source: Vec<u8>,
     resizer: resize::Resizer,
@@ -87,19 +93,36 @@ pub struct Preprocessor {
 }
 
 impl Preprocessor {
-    /// For a model input of `model` (width, height) pixels. `pad` is the colour
-    /// (red, green, blue) of the bars that [`Fit::Letterbox`] leaves.
+    /// For a model input of `model` (width, height) pixels, with the best kernels of
+    /// this processor. `pad` is the colour (red, green, blue) of the bars that
+    /// [`Fit::Letterbox`] leaves.
     pub fn new(model: (u32, u32), fit: Fit, pad: [u8; 3]) -> Self {
+        let cpu = Cpu::detect();
         Self {
             model,
             fit,
             pad,
+            keep_picture: false,
+            colour: best(COLOUR, cpu).1,
             decoder: mjpeg::Decoder::default(),
             source: Vec::new(),
-            resizer: resize::Resizer::default(),
+            resizer: resize::Resizer::new(cpu),
             input: Vec::new(),
             padded: None,
         }
+    }
+
+    /// The same with the kernels that `cpu` allows. Pixels do not depend on it.
+    pub fn with_cpu(mut self, cpu: Cpu) -> Self {
+        self.colour = best(COLOUR, cpu).1;
+        self.resizer = resize::Resizer::new(cpu);
+        self
+    }
+
+    /// Whether the picture at its own size is wanted, too. If not, it is converted row
+    /// by row on the way to the model's input, and never whole.
+    pub fn keep_picture(&mut self, keep: bool) {
+        self.keep_picture = keep;
     }
 
     /// Converts one frame.
@@ -111,24 +134,28 @@ impl Preprocessor {
     /// [`PreprocessError`] where the frame contradicts itself or cannot be
     /// decoded. The next frame may be converted all the same.
     pub fn run<'a>(&'a mut self, frame: &'a Frame) -> Result<Prepared<'a>, PreprocessError> {
-        let (source_rgb, (width, height)): (&[u8], _) = if frame.format == PixelFormat::Mjpeg {
-            let size = self.decoder.decode(frame, &mut self.source)?;
-            (&self.source, size)
+        let (rows, (width, height)) = if frame.format == PixelFormat::Mjpeg {
+            (None, self.decoder.decode(frame, &mut self.source)?)
         } else {
-            check_size(frame.sequence, frame.width, frame.height)?;
-            let size = (frame.width, frame.height);
-            match colour::tight_rgb(frame)? {
-                Some(rgb) => (rgb, size),
-                None => {
-                    colour::to_rgb(frame, &mut self.source)?;
-                    (&self.source, size)
+            let rows = colour::Rows::of(frame)?;
+            (Some(rows), (frame.width, frame.height))
+        };
+        let whole = match &rows {
+            None => Some(self.source.as_slice()),
+            Some(rows) => match rows.tight_rgb() {
+                None if self.keep_picture => {
+                    rows.convert_all(self.colour, &mut self.source);
+                    Some(self.source.as_slice())
                 }
-            }
+                whole => whole,
+            },
         };
         let placement = Placement::new((width, height), self.model, self.fit);
-        if (width, height) == self.model {
+        if let Some(source_rgb) = whole
+            && (width, height) == self.model
+        {
             return Ok(Prepared {
-                source_rgb,
+                source_rgb: whole,
                 width,
                 height,
                 model_rgb: source_rgb,
@@ -143,9 +170,24 @@ impl Preprocessor {
                 .extend(std::iter::repeat_n(self.pad, pixels).flatten());
             self.padded = Some(placement);
         }
-        self.resizer.run(source_rgb, &placement, &mut self.input);
+        let picture = whole.map(|data| RowRing {
+            data,
+            stride: width as usize * 3,
+            count: height as usize,
+        });
+        match (picture, &rows) {
+            (Some(picture), _) => self.resizer.run(picture, &placement, &mut self.input),
+            (None, Some(rows)) => match rows.rgb() {
+                Some(picture) => self.resizer.run(picture, &placement, &mut self.input),
+                None => {
+                    let make = |y: usize, row: &mut [u8]| rows.convert(y, self.colour, row);
+                    self.resizer.stream(make, &placement, &mut self.input);
+                }
+            },
+            (None, None) => unreachable!("a decoded picture is whole"),
+        }
         Ok(Prepared {
-            source_rgb,
+            source_rgb: whole,
             width,
             height,
             model_rgb: &self.input,
@@ -189,7 +231,7 @@ mod tests {
         let frame = rgb_frame(8, 4, 24);
         let mut preprocessor = Preprocessor::new((4, 4), Fit::Stretch, [0; 3]);
         let prepared = preprocessor.run(&frame).unwrap();
-        assert_eq!(prepared.source_rgb.as_ptr(), frame.data.as_ptr());
+        assert_eq!(prepared.source_rgb.unwrap().as_ptr(), frame.data.as_ptr());
         assert_eq!(prepared.model_rgb.len(), 4 * 4 * 3);
     }
 
@@ -197,9 +239,11 @@ mod tests {
     fn a_picture_of_the_models_size_is_the_input() {
         let frame = rgb_frame(5, 4, 17);
         let mut preprocessor = Preprocessor::new((5, 4), Fit::Letterbox, [9; 3]);
+        assert_eq!(preprocessor.run(&frame).unwrap().source_rgb, None);
+        preprocessor.keep_picture(true);
         let prepared = preprocessor.run(&frame).unwrap();
-        assert_eq!(prepared.source_rgb, prepared.model_rgb);
-        assert_eq!(prepared.source_rgb[15..30], frame.data[17..32]);
+        assert_eq!(prepared.source_rgb, Some(prepared.model_rgb));
+        assert_eq!(prepared.model_rgb[15..30], frame.data[17..32]);
     }
 
     #[test]

@@ -76,7 +76,8 @@ pub struct Outcome {
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
-    /// The picture: `height * width * 3` bytes, red first.
+    /// The picture: `height * width * 3` bytes, red first; empty where no sink
+    /// [wants](Sink::wants_picture) it.
     pub rgb: Vec<u8>,
     /// The class of every pixel.
     pub mask: Mask,
@@ -98,7 +99,7 @@ pub struct Outcome {
 
 impl Outcome {
     /// Whether the buffers have the sizes that width and height say, so that a
-    /// sink may index them.
+    /// sink that wants the picture may index them.
     ///
     /// # Errors
     /// [`SinkError::Write`] naming the result and the buffer at fault.
@@ -151,6 +152,12 @@ pub trait Sink: Send {
 
     /// Whether every result must reach it (files), or only the newest (a display).
     fn wants_every_result(&self) -> bool;
+
+    /// Whether it looks at [`Outcome::rgb`]. Where no sink does, frames are not converted
+    /// whole, which saves a good part of the time around the model.
+    fn wants_picture(&self) -> bool {
+        true
+    }
 
     /// Writes out what is pending. Called once, after the last result.
     ///

@@ -12,6 +12,7 @@ use atrous::engine::fake::FakeSegmenter;
 use atrous::engine::{EngineError, Segmenter, Shape};
 use atrous::frame::{Frame, PixelFormat};
 use atrous::gpio::{DryEdge, DryLine, Pin};
+use atrous::kernels::cpu::Cpu;
 use atrous::logits::Logits;
 use atrous::mask::Mask;
 use atrous::pipeline::{self, Parts, PipelineError};
@@ -235,6 +236,7 @@ fn parts(source: Counted, segmenter: Troubled, sink: Recorder, edges: &Edges) ->
     Parts {
         source: Box::new(source),
         segmenter: Box::new(segmenter),
+        cpu: Cpu::detect(),
         fit: Fit::Stretch,
         classes: Classes::new(vec![class("zero"), class("one")]),
         rules: vec![rule],

@@ -27,12 +27,17 @@ pub struct CpuArgs {
 }
 
 impl CpuArgs {
-    /// The options of an engine.
-    pub fn options(self, threads: usize) -> Result<Options> {
-        let cpu = match self.cpu {
+    /// The kernels to choose from.
+    pub fn allowed(self) -> Result<Cpu> {
+        Ok(match self.cpu {
             Some(tier) => Cpu::limited(tier)?,
             None => Cpu::detect(),
-        };
+        })
+    }
+
+    /// The options of an engine.
+    pub fn options(self, threads: usize) -> Result<Options> {
+        let cpu = self.allowed()?;
         Ok(Options { cpu, threads })
     }
 }

@@ -128,6 +128,7 @@ pub fn run(args: &RunArgs, global: &Global) -> Result<()> {
     let parts = Parts {
         source,
         segmenter,
+        cpu: args.cpu.allowed()?,
         fit,
         classes,
         rules,

@@ -6,8 +6,9 @@ use thiserror::Error;
 
 use crate::engine::{EngineError, Segmenter};
 use crate::frame::Frame;
+use crate::kernels::cpu::Cpu;
 use crate::mask::Mask;
-use crate::preprocess::{Fit, PAD, PreprocessError, Preprocessor};
+use crate::preprocess::{Fit, PAD, PreprocessError, Preprocessor, WayBack};
 
 /// A segmenter with the way from a picture to its input and back: the mask is the one
 /// that the pipeline makes of the same frame before it drops specks.
@@ -15,6 +16,7 @@ pub struct Predictor {
     segmenter: Box<dyn Segmenter>,
     preprocessor: Preprocessor,
     model_mask: Mask,
+    way_back: WayBack,
 }
 
 /// Why there is no mask.
@@ -37,6 +39,7 @@ impl Predictor {
             segmenter,
             preprocessor: Preprocessor::new((shape.width, shape.height), fit, PAD),
             model_mask: Mask::default(),
+            way_back: WayBack::new(Cpu::detect()),
         }
     }
 
@@ -54,7 +57,8 @@ impl Predictor {
         let prepared = self.preprocessor.run(frame)?;
         self.segmenter
             .segment(prepared.model_rgb, &mut self.model_mask)?;
-        prepared.placement.mask_to_source(&self.model_mask, mask);
+        self.way_back
+            .run(&prepared.placement, &self.model_mask, mask);
         Ok(start.elapsed())
     }
 }

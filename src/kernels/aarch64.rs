@@ -12,6 +12,7 @@ mod conv;
 pub(super) mod dotprod;
 pub(super) mod elementwise;
 pub(super) mod i8mm;
+pub(super) mod imaging;
 pub(super) mod neon;
 mod quads;
 pub(super) mod resample;

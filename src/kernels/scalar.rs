@@ -7,14 +7,20 @@
 //! [`Scratch`](super::scratch::Scratch) that grows.
 
 mod argmax;
+mod colour;
 mod conv;
 mod elementwise;
+mod filter;
+mod nearest;
 mod pool;
 mod resize;
 mod round;
 
 pub use argmax::{ARGMAX, argmax};
+pub use colour::colour;
 pub use conv::pack;
 pub use elementwise::{add, input, map, mul};
+pub use filter::{filter_columns, filter_rows};
+pub use nearest::nearest;
 pub use pool::{average_pool, max_pool};
 pub use resize::{RESIZE, resize};

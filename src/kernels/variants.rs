@@ -6,6 +6,7 @@
 #[cfg(target_arch = "aarch64")]
 use super::aarch64;
 use super::cpu::{Cpu, Tier};
+use super::imaging::{NearestColumns, RowRing, Taps, YuvFactors, YuvRow};
 use super::scratch::Scratch;
 #[cfg(target_arch = "x86_64")]
 use super::x86_64;
@@ -64,6 +65,15 @@ pub type Mul = fn(Source<'_>, Source<'_>, &MulArgs, Target<'_>);
 pub type AveragePool = fn(Source<'_>, &PoolArgs, Target<'_>);
 /// See [`scalar::max_pool`].
 pub type MaxPool = fn(Source<'_>, &Window, Target<'_>);
+
+/// See [`scalar::colour`].
+pub type Colour = fn(&YuvFactors, YuvRow<'_>, &mut [u8]);
+/// See [`scalar::filter_rows`].
+pub type FilterRows = fn(RowRing<'_>, Taps<'_>, usize, &mut [i16]);
+/// See [`scalar::filter_columns`].
+pub type FilterColumns = fn(&[i16], Taps<'_>, &mut [u8]);
+/// See [`scalar::nearest`].
+pub type Nearest = fn(&NearestColumns, &[u8], &mut [u8]);
 
 /// A kernel that gives a picture another size, or the classes of one.
 #[derive(Debug, Clone, Copy)]
@@ -215,6 +225,58 @@ pub static ARGMAX: &[Variant<Resampler>] = &[
     #[cfg(target_arch = "aarch64")]
     Variant::new("argmax-u8-neon-4", Tier::Neon, aarch64::resample::ARGMAX),
     Variant::new("argmax-u8-scalar", Tier::Scalar, scalar::ARGMAX),
+];
+/// Rows of a camera's frame to red, green and blue.
+pub static COLOUR: &[Variant<Colour>] = &[
+    #[cfg(target_arch = "x86_64")]
+    Variant::new("colour-u8-avx2-16", Tier::Avx2, x86_64::imaging::colour),
+    #[cfg(target_arch = "aarch64")]
+    Variant::new("colour-u8-neon-16", Tier::Neon, aarch64::imaging::colour),
+    Variant::new("colour-u8-scalar", Tier::Scalar, scalar::colour),
+];
+/// The first pass of a filter.
+pub static FILTER_ROWS: &[Variant<FilterRows>] = &[
+    #[cfg(target_arch = "x86_64")]
+    Variant::new(
+        "filter_rows-u8-avx2-16",
+        Tier::Avx2,
+        x86_64::imaging::filter_rows,
+    ),
+    #[cfg(target_arch = "aarch64")]
+    Variant::new(
+        "filter_rows-u8-neon-16",
+        Tier::Neon,
+        aarch64::imaging::filter_rows,
+    ),
+    Variant::new("filter_rows-u8-scalar", Tier::Scalar, scalar::filter_rows),
+];
+/// The second pass of a filter.
+pub static FILTER_COLUMNS: &[Variant<FilterColumns>] = &[
+    #[cfg(target_arch = "x86_64")]
+    Variant::new(
+        "filter_columns-i16-avx2-4",
+        Tier::Avx2,
+        x86_64::imaging::filter_columns,
+    ),
+    #[cfg(target_arch = "aarch64")]
+    Variant::new(
+        "filter_columns-i16-neon-4",
+        Tier::Neon,
+        aarch64::imaging::filter_columns,
+    ),
+    Variant::new(
+        "filter_columns-i16-scalar",
+        Tier::Scalar,
+        scalar::filter_columns,
+    ),
+];
+/// Rows that repeat the pixels of others.
+pub static NEAREST: &[Variant<Nearest>] = &[
+    #[cfg(target_arch = "x86_64")]
+    Variant::new("nearest-u8-avx2-16", Tier::Avx2, x86_64::imaging::nearest),
+    #[cfg(target_arch = "aarch64")]
+    Variant::new("nearest-u8-neon-16", Tier::Neon, aarch64::imaging::nearest),
+    Variant::new("nearest-u8-scalar", Tier::Scalar, scalar::nearest),
 ];
 
 /// The variants that a processor allows, best first: name and kernel.

@@ -16,6 +16,7 @@ pub(super) mod avx512;
 pub(super) mod avxvnni;
 mod conv;
 mod dot;
+pub(super) mod imaging;
 pub(super) mod portable;
 pub(super) mod resample;
 pub(super) mod table;

@@ -11,17 +11,20 @@ use crate::clock;
 use crate::config::CompiledRule;
 use crate::engine::Segmenter;
 use crate::frame::Frame;
+use crate::kernels::cpu::Cpu;
 use crate::mask::Mask;
 use crate::postprocess::components::{Connectivity, Fill, Labeller};
 use crate::postprocess::coverage;
 use crate::postprocess::region::RegionSpans;
-use crate::preprocess::{Fit, PAD, Preprocessor};
+use crate::preprocess::{Fit, PAD, Preprocessor, WayBack};
 use crate::sink::{Outcome, RuleState, Stages};
 
 /// The steps from a frame to an outcome, with their buffers.
 pub struct Worker {
     segmenter: Box<dyn Segmenter>,
     preprocessor: Preprocessor,
+    wants_picture: bool,
+    way_back: WayBack,
     classes: usize,
     min_area: u32,
     rules: Vec<CompiledRule>,
@@ -47,6 +50,8 @@ impl Worker {
         Self {
             segmenter,
             preprocessor: Preprocessor::new((shape.width, shape.height), fit, PAD),
+            wants_picture: false,
+            way_back: WayBack::new(Cpu::detect()),
             classes: classes.len(),
             min_area,
             rules,
@@ -56,6 +61,20 @@ impl Worker {
             labeller: Labeller::default(),
             index: 0,
         }
+    }
+
+    /// The same with the kernels that `cpu` allows. Results do not depend on it.
+    pub fn with_cpu(mut self, cpu: Cpu) -> Self {
+        self.preprocessor = self.preprocessor.with_cpu(cpu);
+        self.way_back = WayBack::new(cpu);
+        self
+    }
+
+    /// Whether outcomes hold the picture; without it a frame is not converted whole.
+    pub fn with_picture(mut self, wanted: bool) -> Self {
+        self.preprocessor.keep_picture(wanted);
+        self.wants_picture = wanted;
+        self
     }
 
     /// Takes frames until there are none or `limit` became outcomes.
@@ -127,7 +146,11 @@ impl Worker {
         };
         let (width, height, placement) = (prepared.width, prepared.height, prepared.placement);
         outcome.rgb.clear();
-        outcome.rgb.extend_from_slice(prepared.source_rgb);
+        if self.wants_picture {
+            outcome
+                .rgb
+                .extend_from_slice(prepared.source_rgb.unwrap_or_default());
+        }
         let preprocessed = Instant::now();
 
         if let Some(truth) = &frame.truth {
@@ -137,7 +160,8 @@ impl Worker {
             .segment(prepared.model_rgb, &mut self.model_mask)?;
         let inferred = Instant::now();
 
-        placement.mask_to_source(&self.model_mask, &mut outcome.mask);
+        self.way_back
+            .run(&placement, &self.model_mask, &mut outcome.mask);
         if self.min_area > 0 {
             self.labeller.remove_small(
                 &mut outcome.mask,

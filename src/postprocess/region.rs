@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use super::coverage::{BLOCK, is_uniform};
 use crate::mask::Mask;
 
 /// A set of labels.
@@ -245,12 +246,17 @@ impl RegionSpans {
         let table = classes.table();
         let hits = |span: &Span| {
             let row = &mask.row(span.y)[span.start as usize..span.end as usize];
+            let of = |labels: &[u8]| -> u32 {
+                let hits = labels.iter().map(|&l| u32::from(table[usize::from(l)]));
+                hits.sum()
+            };
+            let (blocks, rest) = row.as_chunks::<BLOCK>();
+            let in_blocks = blocks.iter().map(|block| match is_uniform(block) {
+                true => u32::from(table[usize::from(block[0])]) * BLOCK as u32,
+                false => of(block),
+            });
             // A row has fewer pixels than a u32 can count.
-            u64::from(
-                row.iter()
-                    .map(|&label| u32::from(table[usize::from(label)]))
-                    .sum::<u32>(),
-            )
+            u64::from(in_blocks.sum::<u32>() + of(rest))
         };
         let hits: u64 = self.spans.iter().map(hits).sum();
         (hits as f64 / self.pixels as f64) as f32

@@ -25,60 +25,28 @@
 
 use super::PreprocessError;
 use crate::frame::{ColourSpace, Frame, Matrix, PixelFormat, Range};
+use crate::kernels::imaging::{FACTOR_BITS, RowRing, YuvFactors, YuvRow};
+use crate::kernels::variants::Colour;
 
-/// Fractional bits of the factors.
-const BITS: u32 = 16;
-/// One half, for rounding.
-const HALF: i32 = 1 << (BITS - 1);
-
-/// The factors of the definition, times 2^16.
-#[derive(Debug, Clone, Copy)]
-struct Factors {
-    offset: i32,
-    luma: i32,
-    red_v: i32,
-    green_u: i32,
-    green_v: i32,
-    blue_u: i32,
-}
-
-impl Factors {
-    fn new(colour: ColourSpace) -> Self {
-        let (kr, kb) = match colour.matrix {
-            Matrix::Bt601 => (0.299, 0.114),
-            Matrix::Bt709 => (0.2126, 0.0722),
-        };
-        let (offset, luma, chroma) = match colour.range {
-            Range::Limited => (16, 255.0 / 219.0, 255.0 / 224.0),
-            Range::Full => (0, 1.0, 1.0),
-        };
-        let kg = 1.0 - kr - kb;
-        let fixed = |factor: f64| (factor * f64::from(1 << BITS)).round() as i32;
-        Self {
-            offset,
-            luma: fixed(luma),
-            red_v: fixed(chroma * 2.0 * (1.0 - kr)),
-            green_u: fixed(chroma * 2.0 * kb * (1.0 - kb) / kg),
-            green_v: fixed(chroma * 2.0 * kr * (1.0 - kr) / kg),
-            blue_u: fixed(chroma * 2.0 * (1.0 - kb)),
-        }
-    }
-
-    /// What chroma adds to red, green and blue, with the rounding half.
-    #[inline(always)]
-    fn chroma(&self, u: u8, v: u8) -> [i32; 3] {
-        let (u, v) = (i32::from(u) - 128, i32::from(v) - 128);
-        [
-            self.red_v * v + HALF,
-            HALF - self.green_u * u - self.green_v * v,
-            self.blue_u * u + HALF,
-        ]
-    }
-
-    #[inline(always)]
-    fn pixel(&self, y: u8, chroma: [i32; 3]) -> [u8; 3] {
-        let luma = (i32::from(y) - self.offset) * self.luma;
-        chroma.map(|c| ((luma + c) >> BITS).clamp(0, 255) as u8)
+/// The factors of the definition.
+fn factors(colour: ColourSpace) -> YuvFactors {
+    let (kr, kb) = match colour.matrix {
+        Matrix::Bt601 => (0.299, 0.114),
+        Matrix::Bt709 => (0.2126, 0.0722),
+    };
+    let (offset, luma, chroma) = match colour.range {
+        Range::Limited => (16, 255.0 / 219.0, 255.0 / 224.0),
+        Range::Full => (0, 1.0, 1.0),
+    };
+    let kg = 1.0 - kr - kb;
+    let fixed = |factor: f64| (factor * f64::from(1 << FACTOR_BITS)).round() as i32;
+    YuvFactors {
+        offset,
+        luma: fixed(luma),
+        red_v: fixed(chroma * 2.0 * (1.0 - kr)),
+        green_u: fixed(chroma * 2.0 * kb * (1.0 - kb) / kg),
+        green_v: fixed(chroma * 2.0 * kr * (1.0 - kr) / kg),
+        blue_u: fixed(chroma * 2.0 * (1.0 - kb)),
     }
 }
 
@@ -178,165 +146,89 @@ fn geometry(frame: &Frame, reason: &str) -> PreprocessError {
     }
 }
 
-/// The pixels of an RGB frame whose rows follow each other without padding;
-/// `None` for every other frame.
-///
-/// # Errors
-/// As [`to_rgb`].
-pub fn tight_rgb(frame: &Frame) -> Result<Option<&[u8]>, PreprocessError> {
-    let row = frame.width as usize * 3;
-    if frame.format != PixelFormat::Rgb8 || frame.stride != row {
-        return Ok(None);
-    }
-    Layout::of(frame)?;
-    Ok(Some(&frame.data[..row * frame.height as usize]))
-}
-
-/// Converts a frame to RGB: `height * width * 3` bytes, row-major, red first.
-/// `out` is resized and wholly written.
+/// The rows of a frame whose data were checked to cover them.
 ///
 /// Rows may be padded; bytes beyond a row's pixels are ignored. A row of an odd
 /// width still carries a whole last pair in YUYV and a whole last chroma sample
 /// in the planar formats, and the stride must cover them.
-///
-/// # Errors
-/// [`PreprocessError::Geometry`] where the size is beyond the limits of
-/// [`crate::frame`], the stride is less than a row, or the frame is a JPEG;
-/// [`PreprocessError::Short`] where bytes are missing. `out` is then untouched.
-pub fn to_rgb(frame: &Frame, out: &mut Vec<u8>) -> Result<(), PreprocessError> {
-    let layout = Layout::of(frame)?;
-    let (width, height) = (frame.width as usize, frame.height as usize);
-    let half = width.div_ceil(2);
-    let (second, third) = layout.planes;
-    out.resize(width * height * 3, 0);
-    let factors = Factors::new(frame.colour);
-    for (y, target) in out.chunks_exact_mut(width * 3).enumerate() {
-        let row = layout.first(frame, y);
-        let other = |offset, y, len| layout.other(frame, offset, y, len);
-        match frame.format {
-            PixelFormat::Rgb8 => target.copy_from_slice(row),
-            PixelFormat::Grey8 => grey_row(&factors, row, target),
-            PixelFormat::Yuyv => yuyv_row(&factors, row, target),
-            PixelFormat::Nv12 => nv12_row(&factors, row, other(second, y / 2, half * 2), target),
+pub struct Rows<'a> {
+    frame: &'a Frame,
+    layout: Layout,
+    factors: YuvFactors,
+}
+
+impl<'a> Rows<'a> {
+    /// The rows of an uncompressed frame.
+    ///
+    /// # Errors
+    /// [`PreprocessError::Geometry`] where the size is beyond the limits of
+    /// [`crate::frame`], the stride is less than a row, or the frame is a JPEG;
+    /// [`PreprocessError::Short`] where bytes are missing.
+    pub fn of(frame: &'a Frame) -> Result<Self, PreprocessError> {
+        Ok(Self {
+            layout: Layout::of(frame)?,
+            factors: factors(frame.colour),
+            frame,
+        })
+    }
+
+    /// The pixels of an RGB frame as they lie; `None` for every other frame.
+    pub fn rgb(&self) -> Option<RowRing<'a>> {
+        (self.frame.format == PixelFormat::Rgb8).then_some(RowRing {
+            data: &self.frame.data,
+            stride: self.frame.stride,
+            count: self.frame.height as usize,
+        })
+    }
+
+    /// The pixels of an RGB frame whose rows follow each other without padding;
+    /// `None` for every other frame.
+    pub fn tight_rgb(&self) -> Option<&'a [u8]> {
+        let row = self.frame.width as usize * 3;
+        let tight = self.frame.format == PixelFormat::Rgb8 && self.frame.stride == row;
+        tight.then(|| &self.frame.data[..row * self.frame.height as usize])
+    }
+
+    /// Converts row `y` to RGB: `width * 3` bytes, red first.
+    ///
+    /// # Panics
+    /// If there is no such row, or `out` has another length.
+    pub fn convert(&self, y: usize, kernel: Colour, out: &mut [u8]) {
+        let frame = self.frame;
+        let width = frame.width as usize;
+        assert_eq!(out.len(), width * 3, "the row's length");
+        let half = width.div_ceil(2);
+        let (second, third) = self.layout.planes;
+        let row = self.layout.first(frame, y);
+        let other = |offset, y, len| self.layout.other(frame, offset, y, len);
+        let row = match frame.format {
+            PixelFormat::Rgb8 => return out.copy_from_slice(row),
+            PixelFormat::Grey8 => YuvRow::Grey(row),
+            PixelFormat::Yuyv => YuvRow::Packed(row),
+            PixelFormat::Nv12 => YuvRow::SemiPlanar(row, other(second, y / 2, half * 2)),
             PixelFormat::I420 => {
-                let (u, v) = (other(second, y / 2, half), other(third, y / 2, half));
-                half_row(&factors, row, u, v, target);
+                YuvRow::HalfPlanar(row, other(second, y / 2, half), other(third, y / 2, half))
             }
             PixelFormat::I422 => {
-                let (u, v) = (other(second, y, half), other(third, y, half));
-                half_row(&factors, row, u, v, target);
+                YuvRow::HalfPlanar(row, other(second, y, half), other(third, y, half))
             }
             PixelFormat::I444 => {
-                let (u, v) = (other(second, y, width), other(third, y, width));
-                full_row(&factors, row, u, v, target);
+                YuvRow::FullPlanar(row, other(second, y, width), other(third, y, width))
             }
-            // Refused by the layout.
-            PixelFormat::Mjpeg => {}
+            PixelFormat::Mjpeg => unreachable!("refused by the layout"),
+        };
+        kernel(&self.factors, row, out);
+    }
+
+    /// Converts all rows: `height * width * 3` bytes, row-major. `out` is resized and
+    /// wholly written.
+    pub fn convert_all(&self, kernel: Colour, out: &mut Vec<u8>) {
+        let (width, height) = (self.frame.width as usize, self.frame.height as usize);
+        out.resize(width * height * 3, 0);
+        for (y, target) in out.chunks_exact_mut(width * 3).enumerate() {
+            self.convert(y, kernel, target);
         }
     }
-    Ok(())
-}
-
-/// Pixels converted at once.
-const BLOCK: usize = 32;
-
-/// Y, U and V of [`BLOCK`] pixels.
-struct Block {
-    y: [u8; BLOCK],
-    u: [u8; BLOCK],
-    v: [u8; BLOCK],
-}
-
-/// Converts a row by blocks. `load` fills a block from the given pixel on: whole,
-/// or as many pixels as there are. In full blocks all lengths are constants, which
-/// lets the compiler use vectors.
-#[inline(always)]
-fn convert_row(factors: &Factors, out: &mut [u8], load: impl Fn(usize, usize, &mut Block)) {
-    let mut block = Block {
-        y: [0; BLOCK],
-        u: [128; BLOCK],
-        v: [128; BLOCK],
-    };
-    let width = out.len() / 3;
-    let (blocks, rest) = out.as_chunks_mut::<{ 3 * BLOCK }>();
-    let done = blocks.len() * BLOCK;
-    for (index, target) in blocks.iter_mut().enumerate() {
-        load(index * BLOCK, BLOCK, &mut block);
-        *target = convert_block(factors, &block);
-    }
-    if !rest.is_empty() {
-        load(done, width - done, &mut block);
-        rest.copy_from_slice(&convert_block(factors, &block)[..rest.len()]);
-    }
-}
-
-#[inline(always)]
-fn convert_block(factors: &Factors, block: &Block) -> [u8; 3 * BLOCK] {
-    let mut out = [0; 3 * BLOCK];
-    let (pixels, _) = out.as_chunks_mut::<3>();
-    for (i, pixel) in pixels.iter_mut().enumerate() {
-        *pixel = factors.pixel(block.y[i], factors.chroma(block.u[i], block.v[i]));
-    }
-    out
-}
-
-/// Repeats each sample twice; the last only once where the target is odd.
-#[inline(always)]
-fn repeat(samples: &[u8], target: &mut [u8]) {
-    let (pairs, last) = target.as_chunks_mut::<2>();
-    for (pair, &sample) in pairs.iter_mut().zip(samples) {
-        *pair = [sample; 2];
-    }
-    if let ([last], Some(&sample)) = (last, samples.last()) {
-        *last = sample;
-    }
-}
-
-fn grey_row(factors: &Factors, row: &[u8], out: &mut [u8]) {
-    let (pixels, _) = out.as_chunks_mut::<3>();
-    for (pixel, &y) in pixels.iter_mut().zip(row) {
-        *pixel = factors.pixel(y, [HALF; 3]);
-    }
-}
-
-fn yuyv_row(factors: &Factors, row: &[u8], out: &mut [u8]) {
-    convert_row(factors, out, |x, n, block| {
-        let (quads, _) = row[x * 2..(x + n.next_multiple_of(2)) * 2].as_chunks::<4>();
-        let (y, _) = block.y.as_chunks_mut::<2>();
-        let (u, _) = block.u.as_chunks_mut::<2>();
-        let (v, _) = block.v.as_chunks_mut::<2>();
-        for (((quad, y), u), v) in quads.iter().zip(y).zip(u).zip(v) {
-            (*y, *u, *v) = ([quad[0], quad[2]], [quad[1]; 2], [quad[3]; 2]);
-        }
-    });
-}
-
-fn nv12_row(factors: &Factors, row: &[u8], chroma: &[u8], out: &mut [u8]) {
-    convert_row(factors, out, |x, n, block| {
-        block.y[..n].copy_from_slice(&row[x..x + n]);
-        let (pairs, _) = chroma[x..x + n.next_multiple_of(2)].as_chunks::<2>();
-        let (u, _) = block.u.as_chunks_mut::<2>();
-        let (v, _) = block.v.as_chunks_mut::<2>();
-        for ((pair, u), v) in pairs.iter().zip(u).zip(v) {
-            (*u, *v) = ([pair[0]; 2], [pair[1]; 2]);
-        }
-    });
-}
-
-fn half_row(factors: &Factors, row: &[u8], u: &[u8], v: &[u8], out: &mut [u8]) {
-    convert_row(factors, out, |x, n, block| {
-        block.y[..n].copy_from_slice(&row[x..x + n]);
-        repeat(&u[x / 2..(x + n).div_ceil(2)], &mut block.u[..n]);
-        repeat(&v[x / 2..(x + n).div_ceil(2)], &mut block.v[..n]);
-    });
-}
-
-fn full_row(factors: &Factors, row: &[u8], u: &[u8], v: &[u8], out: &mut [u8]) {
-    convert_row(factors, out, |x, n, block| {
-        block.y[..n].copy_from_slice(&row[x..x + n]);
-        block.u[..n].copy_from_slice(&u[x..x + n]);
-        block.v[..n].copy_from_slice(&v[x..x + n]);
-    });
 }
 
 #[cfg(test)]
@@ -344,6 +236,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::kernels::scalar;
+
+    fn to_rgb(frame: &Frame, out: &mut Vec<u8>) -> Result<(), PreprocessError> {
+        Rows::of(frame)?.convert_all(scalar::colour, out);
+        Ok(())
+    }
 
     const SPACES: [ColourSpace; 4] = [
         ColourSpace {
@@ -657,7 +555,7 @@ mod tests {
             data: vec![1, 2, 3, 4, 5, 6, 0, 0, 7, 8, 9, 10, 11, 12],
             ..Frame::default()
         };
-        assert_eq!(tight_rgb(&frame).unwrap(), None);
+        assert_eq!(Rows::of(&frame).unwrap().tight_rgb(), None);
         assert_eq!(convert(&frame), (1..=12).collect::<Vec<u8>>());
     }
 
@@ -676,7 +574,7 @@ mod tests {
             if to_rgb(&frame, &mut out).is_ok() {
                 prop_assert_eq!(out.len(), width as usize * height as usize * 3);
             }
-            let _ = tight_rgb(&frame);
+            let _ = Rows::of(&frame).map(|rows| rows.tight_rgb().is_some());
         }
     }
 }

@@ -559,7 +559,9 @@ mod tests {
             data,
             ..Frame::default()
         };
-        colour::to_rgb(&pixel, &mut out).unwrap();
+        colour::Rows::of(&pixel)
+            .unwrap()
+            .convert_all(crate::kernels::scalar::colour, &mut out);
         out
     }
 

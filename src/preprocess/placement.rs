@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::kernels::cpu::Cpu;
+use crate::kernels::imaging::{NearestColumns, nearest};
+use crate::kernels::variants::{NEAREST, Nearest, best};
 use crate::mask::Mask;
 
 /// How a picture whose aspect differs from the model's is fitted in.
@@ -77,32 +80,7 @@ impl Placement {
     /// # Panics
     /// If `model_mask` does not have the model's size.
     pub fn mask_to_source(&self, model_mask: &Mask, out: &mut Mask) {
-        assert_eq!(
-            (model_mask.width, model_mask.height),
-            self.model,
-            "the mask's size is not the model's"
-        );
-        let (width, height) = self.source;
-        out.resize(width, height);
-        let row_len = width as usize;
-        let mut last = None;
-        for (row, from) in Nearest::new(self.height, height).enumerate() {
-            let done = row * row_len;
-            if last == Some(from) {
-                out.labels.copy_within(done - row_len..done, done);
-                continue;
-            }
-            last = Some(from);
-            let inner = &model_mask.row(self.y + from)[self.x as usize..][..self.width as usize];
-            let target = &mut out.labels[done..][..row_len];
-            if self.width == width {
-                target.copy_from_slice(inner);
-                continue;
-            }
-            for (label, column) in target.iter_mut().zip(Nearest::new(self.width, width)) {
-                *label = inner[column as usize];
-            }
-        }
+        WayBack::new(Cpu::detect()).run(self, model_mask, out);
     }
 
     /// From a continuous position in the model's input to one in the picture.
@@ -133,45 +111,54 @@ fn scaled(side: u32, to: u32, from: u32) -> u32 {
     u32::try_from(rounded).unwrap_or(u32::MAX).max(1)
 }
 
-/// `floor((2 i + 1) * from / (2 * to))` for `i` in `0..to`, without a division
-/// for each.
-struct Nearest {
-    left: u32,
-    index: u32,
-    rest: u64,
-    step: u32,
-    step_rest: u64,
-    divisor: u64,
+/// [`Placement::mask_to_source`] for one mask after the other: allocates nothing while
+/// the sizes repeat.
+#[derive(Debug)]
+pub struct WayBack {
+    kernel: Nearest,
+    columns: NearestColumns,
 }
 
-impl Nearest {
-    fn new(from: u32, to: u32) -> Self {
-        let divisor = 2 * u64::from(to);
-        let (first, step) = (u64::from(from), 2 * u64::from(from));
+impl WayBack {
+    /// With the best kernel that `cpu` allows.
+    pub fn new(cpu: Cpu) -> Self {
         Self {
-            left: to,
-            // Both quotients are below `from`, or equal it where `to` is 1.
-            index: (first / divisor) as u32,
-            rest: first % divisor,
-            step: (step / divisor) as u32,
-            step_rest: step % divisor,
-            divisor,
+            kernel: best(NEAREST, cpu).1,
+            columns: NearestColumns::default(),
         }
     }
-}
 
-impl Iterator for Nearest {
-    type Item = u32;
-
-    #[inline]
-    fn next(&mut self) -> Option<u32> {
-        self.left = self.left.checked_sub(1)?;
-        let index = self.index;
-        self.rest += self.step_rest;
-        let carry = self.rest >= self.divisor;
-        self.rest -= if carry { self.divisor } else { 0 };
-        self.index += self.step + u32::from(carry);
-        Some(index)
+    /// See [`Placement::mask_to_source`].
+    ///
+    /// # Panics
+    /// If `model_mask` does not have the model's size.
+    pub fn run(&mut self, placement: &Placement, model_mask: &Mask, out: &mut Mask) {
+        assert_eq!(
+            (model_mask.width, model_mask.height),
+            placement.model,
+            "the mask's size is not the model's"
+        );
+        let (width, height) = placement.source;
+        out.resize(width, height);
+        self.columns.plan(placement.width, width);
+        let row_len = width as usize;
+        let (x, inner) = (placement.x as usize, placement.width as usize);
+        let mut last = None;
+        for (row, from) in nearest(placement.height, height).enumerate() {
+            let done = row * row_len;
+            if last == Some(from) {
+                out.labels.copy_within(done - row_len..done, done);
+                continue;
+            }
+            last = Some(from);
+            let inner = &model_mask.row(placement.y + from)[x..][..inner];
+            let target = &mut out.labels[done..][..row_len];
+            if placement.width == width {
+                target.copy_from_slice(inner);
+            } else {
+                (self.kernel)(&self.columns, inner, target);
+            }
+        }
     }
 }
 
@@ -236,7 +223,7 @@ mod tests {
 
         #[test]
         fn labels_come_from_the_nearest_centre(
-            source in (1u32..=40, 1u32..=40), model in (1u32..=16, 1u32..=16), fit in fit(),
+            source in (1u32..=90, 1u32..=40), model in (1u32..=50, 1u32..=16), fit in fit(),
         ) {
             let p = Placement::new(source, model, fit);
             let mut mask = Mask::new(model.0, model.1);

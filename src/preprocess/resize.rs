@@ -17,24 +17,19 @@
 //! same bytes.
 
 use super::Placement;
-
-/// Fractional bits of a weight.
-const WEIGHT_BITS: u32 = 14;
-/// Fractional bits of a value between the two passes. 255 with these bits fits
-/// an `i16`.
-const MIDDLE_BITS: u32 = 6;
-/// Bytes combined at once in the vertical pass.
-const BLOCK: usize = 32;
+use crate::kernels::cpu::Cpu;
+use crate::kernels::imaging::{MIDDLE_PADDING, RowRing, Taps, WEIGHT_BITS};
+use crate::kernels::variants::{FILTER_COLUMNS, FILTER_ROWS, FilterColumns, FilterRows, best};
 
 /// The weights along one axis.
 #[derive(Debug, Default)]
 struct Axis {
     from: u32,
     to: u32,
-    /// Weights for each output, the same number for all.
+    /// Weights for each output, the same even number for all.
     taps: usize,
     /// First input of each output.
-    starts: Vec<usize>,
+    starts: Vec<u32>,
     /// `to * taps` weights.
     weights: Vec<i16>,
 }
@@ -65,15 +60,16 @@ impl Axis {
             start..end
         };
         (self.from, self.to) = (from, to);
-        self.taps = (0..to).map(|output| span(output).len()).max().unwrap_or(1);
+        let taps = (0..to).map(|output| span(output).len()).max().unwrap_or(1);
+        self.taps = taps.next_multiple_of(2);
         self.starts.clear();
         self.weights.clear();
         let one = f64::from(1 << WEIGHT_BITS);
         for output in 0..to {
             // All outputs read as many inputs; none may read past the end.
-            let start = span(output).start.min(inputs - self.taps);
-            self.starts.push(start);
-            let inputs = start..start + self.taps;
+            let start = span(output).start.min(inputs - taps);
+            self.starts.push(start as u32);
+            let inputs = start..start + taps;
             let total: f64 = inputs.clone().map(|i| exact(output, i)).sum();
             let (mut sum, mut given) = (0.0, 0);
             for input in inputs {
@@ -82,128 +78,158 @@ impl Axis {
                 self.weights.push(upto - given);
                 given = upto;
             }
+            let padding = self.taps - taps;
+            self.weights.extend(std::iter::repeat_n(0, padding));
         }
     }
 
-    fn output(&self, index: usize) -> (usize, &[i16]) {
-        (
-            self.starts[index],
-            &self.weights[index * self.taps..][..self.taps],
-        )
+    fn taps(&self) -> Taps<'_> {
+        Taps {
+            count: self.taps,
+            starts: &self.starts,
+            weights: &self.weights,
+        }
+    }
+
+    /// One past the last input that an output reads.
+    fn end(&self, output: usize) -> usize {
+        let end = self.starts[output] as usize + self.taps;
+        end.min(self.from as usize)
     }
 }
 
 /// Resizes pictures; keeps its weights while the sizes repeat.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Resizer {
+    filter_rows: FilterRows,
+    filter_columns: FilterColumns,
     columns: Axis,
     rows: Axis,
-    /// One row of the picture's width at the output's height, and one value
-    /// more so that pixels can be read four values at a time.
+    /// One row of the picture's width at the output's height, and what the second pass
+    /// may read beyond.
     middle: Vec<i16>,
+    /// The rows of the picture that the next output row may need.
+    ring: Vec<u8>,
+}
+
+impl Default for Resizer {
+    /// With the best kernels of this processor.
+    fn default() -> Self {
+        Self::new(Cpu::detect())
+    }
 }
 
 impl Resizer {
-    /// Resizes `source` into the placement's rectangle of `model`; the rest of
-    /// `model` is left as it is.
+    /// With the best kernels that `cpu` allows.
+    pub fn new(cpu: Cpu) -> Self {
+        Self {
+            filter_rows: best(FILTER_ROWS, cpu).1,
+            filter_columns: best(FILTER_COLUMNS, cpu).1,
+            columns: Axis::default(),
+            rows: Axis::default(),
+            middle: Vec::new(),
+            ring: Vec::new(),
+        }
+    }
+
+    /// Resizes `source`, all rows of an RGB picture, into the placement's rectangle of
+    /// `model`; the rest of `model` is left as it is.
     ///
-    /// Both are row-major RGB without padding, of the placement's `source` and
-    /// `model` size. Where the rectangle has the picture's size, its bytes are
-    /// copied.
+    /// `model` is row-major RGB without padding, of the placement's `model` size. Where
+    /// the rectangle has the picture's size, its bytes are copied.
     ///
     /// # Panics
-    /// If a slice's length is not `3 * width * height` of its size.
-    pub fn run(&mut self, source: &[u8], placement: &Placement, model: &mut [u8]) {
-        let (width, height) = placement.source;
-        let row_len = width as usize * 3;
-        assert_eq!(
-            source.len(),
-            row_len * height as usize,
-            "the picture's length"
-        );
-        let model_row = placement.model.0 as usize * 3;
-        assert_eq!(
-            model.len(),
-            model_row * placement.model.1 as usize,
-            "the model input's length"
-        );
-        let left = placement.x as usize * 3;
-        let targets = model
-            .chunks_exact_mut(model_row)
-            .skip(placement.y as usize)
-            .take(placement.height as usize)
-            .map(|row| &mut row[left..][..placement.width as usize * 3]);
-        if placement.source == (placement.width, placement.height) {
-            for (target, row) in targets.zip(source.chunks_exact(row_len)) {
-                target.copy_from_slice(row);
+    /// If a slice is too short for the placement's sizes.
+    pub fn run(&mut self, source: RowRing<'_>, placement: &Placement, model: &mut [u8]) {
+        let row_len = placement.source.0 as usize * 3;
+        if is_copy(placement) {
+            for (y, target) in targets(placement, model).enumerate() {
+                target.copy_from_slice(source.row(y, row_len));
             }
             return;
         }
+        self.plan(placement);
+        for (y, target) in targets(placement, model).enumerate() {
+            self.output(source, y, target);
+        }
+    }
+
+    /// As [`run`](Self::run), of rows that `make` writes when they are needed: each at
+    /// most once, in order, and no more of them are kept than one output row needs.
+    pub fn stream(
+        &mut self,
+        mut make: impl FnMut(usize, &mut [u8]),
+        placement: &Placement,
+        model: &mut [u8],
+    ) {
+        if is_copy(placement) {
+            for (y, target) in targets(placement, model).enumerate() {
+                make(y, target);
+            }
+            return;
+        }
+        self.plan(placement);
+        let row_len = placement.source.0 as usize * 3;
+        let count = self.rows.taps;
+        let mut ring = std::mem::take(&mut self.ring);
+        ring.resize(count * row_len, 0);
+        let mut made = 0;
+        for (y, target) in targets(placement, model).enumerate() {
+            let first = made.max(self.rows.starts[y] as usize);
+            for row in first..self.rows.end(y) {
+                make(row, &mut ring[row % count * row_len..][..row_len]);
+            }
+            made = self.rows.end(y);
+            let rows = RowRing {
+                data: &ring,
+                stride: row_len,
+                count,
+            };
+            self.output(rows, y, target);
+        }
+        self.ring = ring;
+    }
+
+    fn plan(&mut self, placement: &Placement) {
+        let (width, height) = placement.source;
         self.columns.plan(width, placement.width);
         self.rows.plan(height, placement.height);
-        self.middle.resize(row_len + 1, 0);
-        for (y, target) in targets.enumerate() {
-            let (start, weights) = self.rows.output(y);
-            combine_rows(
-                &source[start * row_len..],
-                row_len,
-                weights,
-                &mut self.middle[..row_len],
-            );
-            match self.columns.taps {
-                1 => combine_columns::<1>(&self.columns, &self.middle, target),
-                2 => combine_columns::<2>(&self.columns, &self.middle, target),
-                3 => combine_columns::<3>(&self.columns, &self.middle, target),
-                4 => combine_columns::<4>(&self.columns, &self.middle, target),
-                _ => combine_columns::<0>(&self.columns, &self.middle, target),
-            }
-        }
+        self.middle.resize(width as usize * 3 + MIDDLE_PADDING, 0);
+    }
+
+    /// One row of the output.
+    fn output(&mut self, source: RowRing<'_>, y: usize, target: &mut [u8]) {
+        let row = self.middle.len() - MIDDLE_PADDING;
+        (self.filter_rows)(source, self.rows.taps(), y, &mut self.middle[..row]);
+        (self.filter_columns)(&self.middle, self.columns.taps(), target);
     }
 }
 
-/// The vertical pass: one row of `out` from `weights.len()` rows of `source`.
-fn combine_rows(source: &[u8], row_len: usize, weights: &[i16], out: &mut [i16]) {
-    const SHIFT: u32 = WEIGHT_BITS - MIDDLE_BITS;
-    let (blocks, rest) = out.as_chunks_mut::<BLOCK>();
-    let done = blocks.len() * BLOCK;
-    for (index, block) in blocks.iter_mut().enumerate() {
-        let mut sums = [1i32 << (SHIFT - 1); BLOCK];
-        for (row, &weight) in weights.iter().enumerate() {
-            let bytes = &source[row * row_len + index * BLOCK..][..BLOCK];
-            for (sum, &byte) in sums.iter_mut().zip(bytes) {
-                *sum += i32::from(byte) * i32::from(weight);
-            }
-        }
-        *block = sums.map(|sum| (sum >> SHIFT) as i16);
-    }
-    for (index, value) in rest.iter_mut().enumerate() {
-        let mut sum = 1i32 << (SHIFT - 1);
-        for (row, &weight) in weights.iter().enumerate() {
-            sum += i32::from(source[row * row_len + done + index]) * i32::from(weight);
-        }
-        *value = (sum >> SHIFT) as i16;
-    }
+/// Whether the picture is put into the input as it is.
+fn is_copy(placement: &Placement) -> bool {
+    placement.source == (placement.width, placement.height)
 }
 
-/// The horizontal pass. `TAPS` is the axis' count of taps, or 0 for any: a
-/// known count lets the compiler unroll the loop.
-fn combine_columns<const TAPS: usize>(axis: &Axis, middle: &[i16], out: &mut [u8]) {
-    const SHIFT: u32 = WEIGHT_BITS + MIDDLE_BITS;
-    let taps = if TAPS == 0 { axis.taps } else { TAPS };
-    let (pixels, _) = out.as_chunks_mut::<3>();
-    let columns = axis.starts.iter().zip(axis.weights.chunks_exact(taps));
-    for (pixel, (&start, weights)) in pixels.iter_mut().zip(columns) {
-        let window = &middle[start * 3..][..taps * 3 + 1];
-        let mut sums = [1i32 << (SHIFT - 1); 4];
-        for (tap, &weight) in weights.iter().enumerate() {
-            // The fourth value is the next pixel's; four at a time suit a vector.
-            for (sum, &value) in sums.iter_mut().zip(&window[tap * 3..][..4]) {
-                *sum += i32::from(value) * i32::from(weight);
-            }
-        }
-        // Weights are not negative and add up to 1: the result is in 0..=255.
-        *pixel = [sums[0], sums[1], sums[2]].map(|sum| (sum >> SHIFT) as u8);
-    }
+/// The rows of the placement's rectangle.
+///
+/// # Panics
+/// If `model` has not the model's size.
+fn targets<'a>(
+    placement: &Placement,
+    model: &'a mut [u8],
+) -> impl Iterator<Item = &'a mut [u8]> + use<'a> {
+    let row = placement.model.0 as usize * 3;
+    assert_eq!(
+        model.len(),
+        row * placement.model.1 as usize,
+        "the model input's length"
+    );
+    let (left, width) = (placement.x as usize * 3, placement.width as usize * 3);
+    model
+        .chunks_exact_mut(row)
+        .skip(placement.y as usize)
+        .take(placement.height as usize)
+        .map(move |row| &mut row[left..][..width])
 }
 
 #[cfg(test)]
@@ -211,6 +237,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::kernels::cpu::Tier;
     use crate::preprocess::Fit;
 
     fn noise(len: usize, seed: u64) -> Vec<u8> {
@@ -225,10 +252,35 @@ mod tests {
             .collect()
     }
 
+    fn picture(source: &[u8], (width, height): (u32, u32)) -> RowRing<'_> {
+        RowRing {
+            data: source,
+            stride: width as usize * 3,
+            count: height as usize,
+        }
+    }
+
+    /// The best kernels and the scalar ones, of a picture and of rows made one by one:
+    /// all must agree.
     fn resize(source: &[u8], from: (u32, u32), to: (u32, u32)) -> Vec<u8> {
         let placement = Placement::new(from, to, Fit::Stretch);
+        let scalar = Cpu::limited(Tier::Scalar).unwrap();
         let mut out = vec![0; to.0 as usize * to.1 as usize * 3];
-        Resizer::default().run(source, &placement, &mut out);
+        let mut other = out.clone();
+        Resizer::new(scalar).run(picture(source, from), &placement, &mut out);
+        for cpu in [scalar, Cpu::detect()] {
+            let mut resizer = Resizer::new(cpu);
+            resizer.run(picture(source, from), &placement, &mut other);
+            assert_eq!(other, out);
+            let mut next = 0;
+            let row = |y: usize, row: &mut [u8]| {
+                assert!(y >= next);
+                next = y + 1;
+                row.copy_from_slice(picture(source, from).row(y, row.len()));
+            };
+            resizer.stream(row, &placement, &mut other);
+            assert_eq!(other, out);
+        }
         out
     }
 
@@ -309,7 +361,7 @@ mod tests {
     fn only_the_rectangle_is_written() {
         let placement = Placement::new((40, 10), (20, 20), Fit::Letterbox);
         let mut out = vec![7; 20 * 20 * 3];
-        Resizer::default().run(&[200; 40 * 10 * 3], &placement, &mut out);
+        Resizer::default().run(picture(&[200; 40 * 10 * 3], (40, 10)), &placement, &mut out);
         for (y, row) in out.chunks(60).enumerate() {
             let inside = (7..12).contains(&y);
             assert!(
@@ -331,7 +383,7 @@ mod tests {
             let source = noise(from.0 as usize * from.1 as usize * 3, 11);
             let placement = Placement::new(from, to, Fit::Stretch);
             let mut out = vec![0; to.0 as usize * to.1 as usize * 3];
-            resizer.run(&source, &placement, &mut out);
+            resizer.run(picture(&source, from), &placement, &mut out);
             assert_eq!(out, resize(&source, from, to));
         }
     }

@@ -66,6 +66,10 @@ impl<W: Write + Send> Sink for JsonSink<W> {
         true
     }
 
+    fn wants_picture(&self) -> bool {
+        false
+    }
+
     fn finish(&mut self) -> Result<(), SinkError> {
         self.out.flush().map_err(|error| fault(&self.what, &error))
     }

@@ -15,4 +15,8 @@ impl Sink for NullSink {
     fn wants_every_result(&self) -> bool {
         false
     }
+
+    fn wants_picture(&self) -> bool {
+        false
+    }
 }

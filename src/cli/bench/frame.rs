@@ -140,6 +140,7 @@ fn code(rgb: [i32; 3], factors: [i32; 3], offset: i32) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use atrous::kernels::scalar;
     use atrous::preprocess::colour;
 
     #[test]
@@ -165,7 +166,10 @@ mod tests {
                 format,
             };
             let mut rgb = Vec::new();
-            colour::to_rgb(&kind.draw().unwrap(), &mut rgb).unwrap();
+            let frame = kind.draw().unwrap();
+            colour::Rows::of(&frame)
+                .unwrap()
+                .convert_all(scalar::colour, &mut rgb);
             rgb
         };
         let street = rgb(PixelFormat::Rgb8);

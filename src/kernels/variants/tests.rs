@@ -3,4 +3,5 @@
 
 mod conv;
 mod elementwise;
+mod imaging;
 mod resample;
