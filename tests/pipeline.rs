@@ -213,6 +213,7 @@ fn rule(edges: &Edges, max_age: Option<Duration>) -> (CompiledRule, Pin) {
         active: Level::High,
         safe: Level::Low,
         max_age,
+        min_rate: None,
     };
     let edges = Arc::clone(edges);
     let report = move |edge: &DryEdge| edges.lock().unwrap().push(edge.level);

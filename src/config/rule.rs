@@ -41,6 +41,10 @@ pub struct RuleConfig {
     /// or more; [`DEFAULT_MAX_AGE`] if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_age_ms: Option<u64>,
+    /// Results a second below which the line goes safe, judged over the last
+    /// [`RATE_RESULTS`](crate::trigger::RATE_RESULTS); any rate will do if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_rate: Option<f32>,
     /// The pin to drive; none if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pin: Option<PinRef>,
@@ -95,7 +99,7 @@ impl From<LevelName> for Level {
 }
 
 /// A rule with every name looked up and every value checked.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct CompiledRule {
     /// Name in logs and results.
     pub name: String,
@@ -197,6 +201,7 @@ fn compile_one(
         active: rule.active.into(),
         safe: rule.safe.into(),
         max_age: Some(max_age),
+        min_rate: rule.min_rate,
     };
     spec.check().map_err(|e| e.to_string())?;
     Ok(CompiledRule {
@@ -258,6 +263,7 @@ mod tests {
             off: 0.05,
             dwell_ms: 0,
             max_age_ms: None,
+            min_rate: None,
             pin: None,
             active: LevelName::High,
             safe: LevelName::High,
@@ -289,6 +295,8 @@ mod tests {
         assert!(reason(|r| r.on = f32::NAN).starts_with("rule 'stop'"));
         assert!(reason(|r| r.dwell_ms = u64::MAX).contains("dwell_ms"));
         assert!(reason(|r| r.max_age_ms = Some(0)).contains("max_age_ms"));
+        assert!(reason(|r| r.min_rate = Some(0.0)).contains("min_rate"));
+        assert!(reason(|r| r.min_rate = Some(f32::NAN)).contains("min_rate"));
         assert!(reason(|r| r.pin = Some(PinRef::Name("GPIO99".into()))).contains("GPIO99"));
     }
 
