@@ -12,9 +12,11 @@ use thiserror::Error;
 
 use crate::input_file;
 
+pub mod heartbeat;
 pub mod rule;
 pub mod settings;
 
+pub use heartbeat::{CompiledHeartbeat, HeartbeatConfig};
 pub use rule::{CompiledRule, RuleConfig};
 pub use settings::{Flags, Origin, Setting, Settings};
 
@@ -64,6 +66,13 @@ pub struct RunConfig {
     /// Print edges instead of driving pins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dry_run_gpio: Option<bool>,
+    /// How long one picture may take before the run counts as stuck and ends, in
+    /// milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watchdog_ms: Option<u64>,
+    /// A line that toggles while results are fresh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat: Option<HeartbeatConfig>,
     /// Rules that turn masks into levels.
     #[serde(default, rename = "rule", skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<RuleConfig>,
@@ -96,6 +105,12 @@ pub enum ConfigError {
         key: String,
         /// Where its value came from.
         origin: String,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+    /// The heartbeat cannot work.
+    #[error("heartbeat: {reason}")]
+    Heartbeat {
         /// What is wrong and what would be right.
         reason: String,
     },

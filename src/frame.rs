@@ -78,6 +78,17 @@ pub enum Stamp {
     Arrival,
 }
 
+impl Stamp {
+    /// The stamp in a word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Exposure => "exposure",
+            Self::Driver => "driver",
+            Self::Arrival => "arrival",
+        }
+    }
+}
+
 /// One picture. Buffers are reused: a source overwrites every field.
 #[derive(Debug, Clone)]
 pub struct Frame {

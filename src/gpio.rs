@@ -3,6 +3,7 @@
 //! A chip is found by its label (`pinctrl-rp1`), never by its number, which kernels
 //! change. Lines are requested without the kernel's active-low inversion, so that a
 //! level here is the electrical one; polarity belongs to [`crate::trigger`] alone.
+//! A line can be driven by any thread, so that one may take over where another hangs.
 //!
 //! **When the process dies** nothing here runs any more, and the chip's driver decides
 //! what becomes of the line. Some make it an input again, and a pull resistor then
@@ -15,10 +16,10 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use embedded_hal::digital::{ErrorKind, ErrorType, OutputPin};
-use gpio_cdev::{Chip, LineDirection, LineRequestFlags};
-use linux_embedded_hal::CdevPin;
+use embedded_hal::digital::ErrorKind;
+use gpio_cdev::{Chip, LineDirection, LineHandle, LineRequestFlags};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -143,7 +144,7 @@ impl embedded_hal::digital::Error for GpioError {
 /// An output line of the kernel. Dropping it gives it back; see the module on what
 /// its level is then.
 pub struct GpioLine {
-    pin: CdevPin,
+    handle: LineHandle,
     chip: String,
     line: u32,
 }
@@ -155,29 +156,19 @@ impl fmt::Debug for GpioLine {
 }
 
 impl GpioLine {
-    fn driven(&self, level: Level, result: Result<(), impl fmt::Display>) -> Result<(), GpioError> {
+    /// Sets the level. Any thread may, also while another does: the kernel has the
+    /// last word of the two.
+    ///
+    /// # Errors
+    /// [`GpioError::Drive`].
+    pub fn drive(&self, level: Level) -> Result<(), GpioError> {
+        let result = self.handle.set_value(value(level));
         result.map_err(|error| GpioError::Drive {
             chip: self.chip.clone(),
             line: self.line,
             level,
             reason: error.to_string(),
         })
-    }
-}
-
-impl ErrorType for GpioLine {
-    type Error = GpioError;
-}
-
-impl OutputPin for GpioLine {
-    fn set_low(&mut self) -> Result<(), GpioError> {
-        let result = self.pin.set_low();
-        self.driven(Level::Low, result)
-    }
-
-    fn set_high(&mut self) -> Result<(), GpioError> {
-        let result = self.pin.set_high();
-        self.driven(Level::High, result)
     }
 }
 
@@ -222,8 +213,8 @@ pub fn open_line(
             });
         }
     };
-    // CdevPin turns levels round on a line that the kernel inverts as well. None was
-    // asked for; should there be one all the same, the initial level is wrong already.
+    // No inversion was asked for; should there be one all the same, the initial level
+    // is wrong already.
     if handle.line().info().map_err(failed)?.is_active_low() {
         return Err(GpioError::Inverted {
             chip: label.to_owned(),
@@ -231,7 +222,7 @@ pub fn open_line(
         });
     }
     Ok(GpioLine {
-        pin: CdevPin::new(handle).map_err(failed)?,
+        handle,
         chip: label.to_owned(),
         line,
     })
@@ -270,13 +261,16 @@ impl fmt::Display for DryEdge {
 
 /// A line that touches nothing and tells each change of its level.
 pub struct DryLine {
-    edge: DryEdge,
-    report: Box<dyn FnMut(&DryEdge) + Send>,
+    chip: String,
+    line: u32,
+    consumer: String,
+    is_high: AtomicBool,
+    report: Box<dyn Fn(&DryEdge) + Send + Sync>,
 }
 
 impl fmt::Debug for DryLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("DryLine").field(&self.edge).finish()
+        write!(f, "DryLine({}:{})", self.chip, self.line)
     }
 }
 
@@ -288,43 +282,36 @@ impl DryLine {
         line: u32,
         safe: Level,
         consumer: &str,
-        report: impl FnMut(&DryEdge) + Send + 'static,
+        report: impl Fn(&DryEdge) + Send + Sync + 'static,
     ) -> Self {
-        let edge = DryEdge {
+        let dry = Self {
             chip: chip.to_owned(),
             line,
             consumer: consumer.to_owned(),
-            level: safe,
-        };
-        let mut dry = Self {
-            edge,
+            is_high: AtomicBool::new(safe == Level::High),
             report: Box::new(report),
         };
-        (dry.report)(&dry.edge);
+        dry.tell(safe);
         dry
     }
 
-    fn set(&mut self, level: Level) {
-        if self.edge.level != level {
-            self.edge.level = level;
-            (self.report)(&self.edge);
+    /// Changes the level, from any thread. Like a real line it has the new one only
+    /// once the change has been told.
+    pub fn drive(&self, level: Level) {
+        let high = level == Level::High;
+        if self.is_high.load(Ordering::SeqCst) != high {
+            self.tell(level);
+            self.is_high.store(high, Ordering::SeqCst);
         }
     }
-}
 
-impl ErrorType for DryLine {
-    type Error = GpioError;
-}
-
-impl OutputPin for DryLine {
-    fn set_low(&mut self) -> Result<(), GpioError> {
-        self.set(Level::Low);
-        Ok(())
-    }
-
-    fn set_high(&mut self) -> Result<(), GpioError> {
-        self.set(Level::High);
-        Ok(())
+    fn tell(&self, level: Level) {
+        (self.report)(&DryEdge {
+            chip: self.chip.clone(),
+            line: self.line,
+            consumer: self.consumer.clone(),
+            level,
+        });
     }
 }
 
@@ -337,22 +324,18 @@ pub enum Pin {
     Dry(DryLine),
 }
 
-impl ErrorType for Pin {
-    type Error = GpioError;
-}
-
-impl OutputPin for Pin {
-    fn set_low(&mut self) -> Result<(), GpioError> {
+impl Pin {
+    /// Sets the level, from any thread.
+    ///
+    /// # Errors
+    /// [`GpioError::Drive`].
+    pub fn drive(&self, level: Level) -> Result<(), GpioError> {
         match self {
-            Self::Line(line) => line.set_low(),
-            Self::Dry(dry) => dry.set_low(),
-        }
-    }
-
-    fn set_high(&mut self) -> Result<(), GpioError> {
-        match self {
-            Self::Line(line) => line.set_high(),
-            Self::Dry(dry) => dry.set_high(),
+            Self::Line(line) => line.drive(level),
+            Self::Dry(dry) => {
+                dry.drive(level);
+                Ok(())
+            }
         }
     }
 }
@@ -529,9 +512,9 @@ mod tests {
 
     /// What every pin must do: have the safe level from the start, then the level
     /// set last, also when it is set twice.
-    fn conforms<P: OutputPin>(open: impl Fn(Level) -> (P, Box<dyn Fn() -> Level>)) {
+    fn conforms(open: impl Fn(Level) -> (Pin, Box<dyn Fn() -> Level>)) {
         for safe in [Level::Low, Level::High] {
-            let (mut pin, level) = open(safe);
+            let (pin, level) = open(safe);
             assert_eq!(level(), safe, "initial level");
             for wanted in [
                 Level::High,
@@ -540,10 +523,7 @@ mod tests {
                 Level::Low,
                 Level::High,
             ] {
-                match wanted {
-                    Level::Low => pin.set_low().unwrap(),
-                    Level::High => pin.set_high().unwrap(),
-                }
+                pin.drive(wanted).unwrap();
                 assert_eq!(level(), wanted);
             }
         }
@@ -560,15 +540,6 @@ mod tests {
 
     #[test]
     fn dry_line_conforms() {
-        conforms(|safe| {
-            let (line, edges) = dry(safe);
-            let level = move || edges.lock().unwrap().last().unwrap().level;
-            (line, Box::new(level) as Box<dyn Fn() -> Level>)
-        });
-    }
-
-    #[test]
-    fn pin_conforms() {
         conforms(|safe| {
             let (line, edges) = dry(safe);
             let level = move || edges.lock().unwrap().last().unwrap().level;
@@ -596,16 +567,16 @@ mod tests {
                 "0" => Level::Low,
                 _ => Level::High,
             };
-            (line, Box::new(level) as Box<dyn Fn() -> Level>)
+            (Pin::Line(line), Box::new(level) as Box<dyn Fn() -> Level>)
         });
     }
 
     #[test]
     fn dry_line_tells_changes_only() {
-        let (mut line, edges) = dry(Level::Low);
-        line.set_low().unwrap();
-        line.set_high().unwrap();
-        line.set_high().unwrap();
+        let (line, edges) = dry(Level::Low);
+        line.drive(Level::Low);
+        line.drive(Level::High);
+        line.drive(Level::High);
         let told: Vec<String> = edges
             .lock()
             .unwrap()

@@ -3,10 +3,20 @@
 //! ```text
 //! source ─frames─> worker ─outcomes─> actuator ─delivered─> sinks
 //!    └── capture thread                  └── drives the GPIO lines
+//! watchdog: sees that no thread hangs      caller's thread: supervisor, log, figures
 //! ```
 //! Frames and outcomes travel in boxes that circulate: an empty one goes back to
 //! where it came from. With a live source the newest wins everywhere; with
 //! pictures and streams every one is waited for.
+//!
+//! Whatever happens has one answer, lines at their safe levels: no result in time
+//! (the trigger thread waits with a deadline), an error or a panic of any thread and
+//! a stop (mailboxes close, and the trigger thread goes), an inference thread that
+//! hangs (the watchdog closes the mailboxes), a trigger thread that hangs (the
+//! watchdog takes the pins from it). An error of the model ends a run, with a live
+//! source too: it concerns the model or the memory, and the next frame would meet
+//! the same. A pin that cannot be driven is tried again for
+//! [`PIN_PATIENCE`](control::PIN_PATIENCE), and then the run ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,14 +38,27 @@ use crate::source::{FrameSource, Pace, SourceError};
 
 pub mod actuator;
 pub mod capture;
+pub mod control;
 pub mod delivery;
+mod guarded_pin;
+pub mod histogram;
+mod journal;
 pub mod mailbox;
+mod progress;
+mod reload;
+pub mod rule_set;
 pub mod stats;
+mod sync;
+mod watchdog;
 pub mod worker;
 
-use actuator::Actuator;
+pub use reload::Reload;
+pub use watchdog::TRIGGER_PATIENCE;
+
+use control::Control;
 use mailbox::{Mailbox, WhenFull};
 use stats::{Snapshot, Stats};
+use watchdog::Watchdog;
 use worker::Worker;
 
 /// Outcomes that circulate.
@@ -52,6 +75,12 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The thread that holds the lines.
 const TRIGGER: &str = "trigger";
+
+/// The thread that waits for the source, which may hang in a read.
+const CAPTURE: &str = "capture";
+
+/// The thread that watches the others, and ends last.
+const WATCHDOG: &str = "watchdog";
 
 /// How often the supervisor looks around.
 const TICK: Duration = Duration::from_millis(20);
@@ -78,6 +107,12 @@ pub struct Parts {
     pub frames: Option<u64>,
     /// Smallest region kept, in source pixels; 0 keeps all.
     pub min_area: u32,
+    /// A pin that toggles with fresh results, and the least time between two edges.
+    pub heartbeat: Option<(Pin, Duration)>,
+    /// How long one picture may take; a run that is stuck in one for longer ends.
+    pub watchdog: Duration,
+    /// How rules are read anew, where they can be.
+    pub reload: Option<Reload>,
 }
 
 /// What ended a run early.
@@ -100,6 +135,17 @@ pub enum PipelineError {
         rule: String,
         /// The line and the cause.
         reason: String,
+    },
+    /// A thread makes no progress.
+    #[error(
+        "the {thread} thread has made no progress for {patience:?}; the lines were driven safe. \
+         Where a picture may take so long, raise watchdog_ms; otherwise please report it"
+    )]
+    Hung {
+        /// The thread.
+        thread: &'static str,
+        /// How long was waited.
+        patience: Duration,
     },
     /// A thread could not start, or panicked: a fault of this program.
     #[error("internal fault in the {thread} thread: {reason}; please report it")]
@@ -128,18 +174,22 @@ pub fn run(
     let live = parts.source.info().pace == Pace::Live;
     let links = Links::new(live, parts.sinks.iter().any(|s| s.wants_every_result()));
     let stats = Arc::new(Stats::default());
-    let actuator = Actuator::new(&parts.rules, parts.pins)?;
-    let mut worker = Worker::new(
-        parts.segmenter,
-        parts.fit,
-        &parts.classes,
-        parts.min_area,
-        parts.rules,
-    )
-    .with_cpu(parts.cpu)
-    .with_picture(parts.sinks.iter().any(|sink| sink.wants_picture()));
+    let control = Arc::new(Control::new(parts.rules, parts.pins, parts.heartbeat)?);
+    let mut worker = Worker::new(parts.segmenter, parts.fit, &parts.classes, parts.min_area)
+        .with_cpu(parts.cpu)
+        .with_picture(parts.sinks.iter().any(|sink| sink.wants_picture()));
 
-    let mut threads = Threads::new(links.clone(), Arc::clone(stop));
+    let mut threads = Threads::new(links.clone(), Arc::clone(&control), Arc::clone(stop));
+    {
+        let watchdog = Watchdog {
+            control: Arc::clone(&control),
+            links: links.clone(),
+            stop: Arc::clone(stop),
+            ended: Arc::clone(&threads.ended),
+            inference_patience: parts.watchdog,
+        };
+        threads.start(WATCHDOG, move || watchdog.watch())?;
+    }
     {
         let (links, mut sinks, classes) = (links.clone(), parts.sinks, parts.classes);
         threads.start("sink", move || {
@@ -154,25 +204,37 @@ pub fn run(
     }
     {
         let (links, stats) = (links.clone(), Arc::clone(&stats));
-        threads.start(TRIGGER, move || actuator.drive(&links, &stats))?;
+        let (control, stop) = (Arc::clone(&control), Arc::clone(stop));
+        threads.start(TRIGGER, move || {
+            actuator::drive(&control, &links, &stats, &stop)
+        })?;
     }
     {
         let (links, stats, limit) = (links.clone(), Arc::clone(&stats), parts.frames);
-        threads.start("inference", move || worker.work(&links, &stats, limit))?;
+        let control = Arc::clone(&control);
+        threads.start("inference", move || {
+            worker.work(&control, &links, &stats, limit)
+        })?;
     }
     {
         let (links, stats, stop) = (links.clone(), Arc::clone(&stats), Arc::clone(stop));
         let mut source = parts.source;
-        threads.start("capture", move || {
+        threads.start(CAPTURE, move || {
             capture::drain(source.as_mut(), &links, &stats, &stop).map_err(Into::into)
         })?;
     }
 
     let mut next_report = Instant::now() + Duration::from_secs(1);
     let mut ending_since = None;
-    while threads.any_running_but("capture") {
+    let mut reload = parts.reload;
+    let snapshot = |stats: &Stats| Snapshot {
+        state: control.state(),
+        ..stats.snapshot()
+    };
+    while threads.any_working() {
         thread::sleep(TICK);
         threads.reap();
+        control.journal.tell();
         let stopped = stop.load(Ordering::Relaxed);
         if stopped || threads.failed() {
             links.frames.close();
@@ -184,8 +246,11 @@ pub fn run(
                 break;
             }
         }
+        if let Some(reload) = &mut reload {
+            reload.poll(&control);
+        }
         if Instant::now() >= next_report {
-            observe(&stats.snapshot());
+            observe(&snapshot(&stats));
             next_report += Duration::from_secs(1);
         }
     }
@@ -194,7 +259,9 @@ pub fn run(
     while links.frames.take().is_some() {
         stats.count(|c| c.superseded += 1);
     }
-    observe(&stats.snapshot());
+    control.stop();
+    control.journal.tell();
+    observe(&snapshot(&stats));
     threads.result().map(|()| stats.counters())
 }
 
@@ -251,21 +318,26 @@ type Ending = Result<(), PipelineError>;
 /// The threads of a run, and the first error among those that ended.
 ///
 /// However the supervisor leaves, it does not leave before the trigger thread has
-/// ended, and with it the lines are safe.
+/// ended, and with it the lines are safe, or before they were taken from it.
 struct Threads {
     running: Vec<(&'static str, JoinHandle<Ending>)>,
     error: Option<PipelineError>,
     links: Links,
+    control: Arc<Control>,
     stop: Arc<AtomicBool>,
+    /// Told to the watchdog.
+    ended: Arc<AtomicBool>,
 }
 
 impl Threads {
-    fn new(links: Links, stop: Arc<AtomicBool>) -> Self {
+    fn new(links: Links, control: Arc<Control>, stop: Arc<AtomicBool>) -> Self {
         Self {
             running: Vec::new(),
             error: None,
             links,
+            control,
             stop,
+            ended: Arc::new(AtomicBool::new(false)),
         }
     }
 
@@ -283,8 +355,15 @@ impl Threads {
         Ok(())
     }
 
-    fn any_running_but(&self, name: &str) -> bool {
-        self.running.iter().any(|(n, _)| *n != name)
+    fn is_running(&self, name: &str) -> bool {
+        self.running.iter().any(|(n, _)| *n == name)
+    }
+
+    /// Whether a thread has something to do that is waited for.
+    fn any_working(&self) -> bool {
+        self.running
+            .iter()
+            .any(|(name, _)| ![CAPTURE, WATCHDOG].contains(name))
     }
 
     fn failed(&self) -> bool {
@@ -293,12 +372,8 @@ impl Threads {
 
     /// Collects the threads that have ended.
     fn reap(&mut self) {
-        let (ended, running) = std::mem::take(&mut self.running)
-            .into_iter()
-            .partition(|(_, handle)| handle.is_finished());
-        self.running = running;
-        let ended: Vec<(&'static str, JoinHandle<Ending>)> = ended;
-        for (name, handle) in ended {
+        while let Some(at) = self.running.iter().position(|(_, h)| h.is_finished()) {
+            let (name, handle) = self.running.swap_remove(at);
             let ending = handle.join().unwrap_or_else(|panic| {
                 Err(PipelineError::Internal {
                     thread: name,
@@ -311,24 +386,35 @@ impl Threads {
         }
     }
 
-    /// Tells every thread to end, and waits: without limit for the trigger thread,
-    /// which holds the lines and waits for nobody; not for ever for the others.
+    /// Tells every thread to end, and waits, not for ever. A trigger thread that hangs
+    /// loses its pins.
     fn finish(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        if self.any_running_but("capture") {
+        if self.any_working() {
             self.links.close();
         }
         self.links.frames.close();
-        let deadline = Instant::now() + PATIENCE;
-        self.reap();
-        while self.running.iter().any(|(name, _)| *name == TRIGGER)
-            || (!self.running.is_empty() && Instant::now() < deadline)
-        {
-            thread::sleep(TICK);
-            self.reap();
+        self.wait(|threads| threads.running.iter().all(|(name, _)| *name == WATCHDOG));
+        if self.is_running(TRIGGER) {
+            self.control.revoke();
+            self.error.get_or_insert(PipelineError::Hung {
+                thread: TRIGGER,
+                patience: PATIENCE,
+            });
         }
+        self.ended.store(true, Ordering::SeqCst);
+        self.wait(|threads| !threads.is_running(WATCHDOG));
         for (name, _) in self.running.drain(..) {
             log::warn!("the {name} thread hangs; the program ends without it");
+        }
+    }
+
+    fn wait(&mut self, until: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        self.reap();
+        while !until(self) && Instant::now() < deadline {
+            thread::sleep(TICK);
+            self.reap();
         }
     }
 

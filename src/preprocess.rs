@@ -194,6 +194,25 @@ impl Preprocessor {
             placement,
         })
     }
+
+    /// Moves the picture that [`run`](Self::run) has just made of `frame` into `rgb`,
+    /// without copying it: `height * width * 3` bytes. The buffer that was in `rgb`
+    /// takes its place, in the frame where the picture was used as it lay there. Only
+    /// for a picture that [was kept](Self::keep_picture).
+    pub fn take_source(&mut self, frame: &mut Frame, rgb: &mut Vec<u8>) {
+        let tight = match frame.format {
+            PixelFormat::Rgb8 => colour::Rows::of(frame).ok(),
+            _ => None,
+        };
+        let tight = tight.and_then(|rows| rows.tight_rgb().map(<[u8]>::len));
+        match tight {
+            Some(bytes) => {
+                std::mem::swap(&mut frame.data, rgb);
+                rgb.truncate(bytes);
+            }
+            None => std::mem::swap(&mut self.source, rgb),
+        }
+    }
 }
 
 /// Refuses sizes that may not be allocated.

@@ -6,8 +6,9 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::classes::Classes;
-use crate::frame::{MAX_SIDE, size_is_allowed};
+use crate::frame::{MAX_SIDE, Stamp, size_is_allowed};
 use crate::mask::Mask;
+use crate::trigger::RunState;
 
 mod fault;
 pub mod files;
@@ -52,8 +53,16 @@ pub struct Counters {
     pub undelivered: u64,
 }
 
+impl Counters {
+    /// Faults that the source or its frames have shown: each makes a run degraded for
+    /// a while.
+    pub fn faults(&self) -> u64 {
+        self.bad
+    }
+}
+
 /// What a rule says after a frame.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct RuleState {
     /// The rule's name.
     pub name: String,
@@ -87,8 +96,15 @@ pub struct Outcome {
     pub coverage: Vec<f32>,
     /// The rules' states.
     pub rules: Vec<RuleState>,
+    /// Which of the run's sets of rules these are, from 0: it grows when rules are
+    /// reloaded.
+    pub rule_set: u64,
+    /// What the run can be relied on for after this result.
+    pub state: RunState,
     /// When the picture was taken, on [`crate::clock::now`]'s clock.
     pub captured: Duration,
+    /// What `captured` was read from.
+    pub stamp: Stamp,
     /// When the result was ready, on the same clock.
     pub finished: Duration,
     /// Step durations.

@@ -245,6 +245,9 @@ fn parts(source: Counted, segmenter: Troubled, sink: Recorder, edges: &Edges) ->
         sinks: vec![Box::new(sink)],
         frames: None,
         min_area: 0,
+        heartbeat: None,
+        watchdog: Duration::from_secs(60),
+        reload: None,
     }
 }
 

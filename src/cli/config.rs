@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use atrous::config::{ConfigError, DEFAULT_NAME, Flags, Origin, Settings, TEMPLATE, rule};
+use atrous::config::{
+    ConfigError, DEFAULT_NAME, Flags, Origin, Settings, TEMPLATE, heartbeat, rule,
+};
 use atrous::sink;
 use atrous::source::scene;
 
@@ -107,6 +109,9 @@ fn check(path: Option<PathBuf>, importer: &Importer) -> Result<()> {
         (manifest.name, manifest.classes)
     };
     let rules = rule::compile(&settings.rules.value, &classes, &settings.board.value)?;
+    if let Some(config) = &settings.heartbeat.value {
+        heartbeat::compile(config, &rules, &settings.board.value)?;
+    }
     print(&format!(
         "{}: valid; model {name} with {}, {}, board {}\n",
         path.display(),
@@ -124,7 +129,7 @@ fn show(path: Option<PathBuf>, global: &Global) -> Result<()> {
     let s = settings(path)?;
     let visualize: Vec<String> = s.visualize.value.iter().map(ToString::to_string).collect();
     let rules: Vec<&str> = s.rules.value.iter().map(|r| r.name.as_str()).collect();
-    let rows: [(&str, serde_json::Value, &Origin); 11] = [
+    let rows: [(&str, serde_json::Value, &Origin); 13] = [
         ("source", s.source.value.into(), &s.source.origin),
         ("model", s.model.value.into(), &s.model.origin),
         ("board", s.board.value.name.clone().into(), &s.board.origin),
@@ -138,6 +143,16 @@ fn show(path: Option<PathBuf>, global: &Global) -> Result<()> {
             "dry_run_gpio",
             s.dry_run_gpio.value.into(),
             &s.dry_run_gpio.origin,
+        ),
+        (
+            "watchdog_ms",
+            s.watchdog_ms.value.into(),
+            &s.watchdog_ms.origin,
+        ),
+        (
+            "heartbeat",
+            serde_json::to_value(&s.heartbeat.value)?,
+            &s.heartbeat.origin,
         ),
         ("rules", rules.into(), &s.rules.origin),
     ];

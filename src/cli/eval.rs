@@ -18,7 +18,7 @@ use super::figures::Pictures;
 use super::import::ImportLimits;
 use super::model::{self, Require};
 use super::samples::{Sample, Samples, Skipped, Step};
-use super::signals::stop_on_signals;
+use super::signals;
 use super::{Global, output};
 
 mod csv;
@@ -148,7 +148,7 @@ pub fn run(args: &EvalArgs, global: &Global) -> Result<()> {
     let mut samples = Samples::open(&args.images, args.labels.as_deref(), args.limit)?;
     // From here on there are files under temporary names.
     let stop = Arc::new(AtomicBool::new(false));
-    stop_on_signals(&stop)?;
+    signals::watch(&stop, &stop)?;
     let mut evaluation = Evaluation::open(args, &settings, global)?;
 
     let start = Instant::now();

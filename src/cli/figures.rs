@@ -3,21 +3,28 @@
 //! pictures is known and a person is watching.
 
 use std::io::IsTerminal;
-use std::time::Duration;
 
 use atrous::pipeline::stats::Snapshot;
 use atrous::sink::Counters;
 use atrous::sink::terminal::FiguresLine;
 use atrous::source::SourceInfo;
+use atrous::trigger::RunState;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output::tell;
 
+mod line;
+mod machine;
+
+use line::Span;
+use machine::{Machine, Reader};
+
 /// The figures of one run.
 pub struct Figures {
     form: Form,
-    /// The counts told last.
-    told: Option<Counters>,
+    /// The counts and the state told last.
+    told: Option<(Counters, RunState)>,
+    machine: Reader,
     /// What the run ended with.
     end: Option<Snapshot>,
 }
@@ -27,6 +34,8 @@ enum Form {
     Silent,
     /// A line for each snapshot that brings something new.
     Lines,
+    /// A JSON object for each snapshot.
+    Json,
     /// A line that is renewed below the drawing.
     Drawn(FiguresLine),
     /// A bar on the terminal.
@@ -35,9 +44,11 @@ enum Form {
 
 impl Figures {
     /// Chooses the form. `drawn` is the line below the drawing, where there is one;
-    /// `limit` is the number of results asked for, if any.
+    /// `limit` is the number of results asked for, if any. With `json` the lines are
+    /// objects for a program.
     pub fn new(
         wanted: bool,
+        json: bool,
         drawn: Option<FiguresLine>,
         info: &SourceInfo,
         limit: Option<u64>,
@@ -45,11 +56,13 @@ impl Figures {
         let form = match drawn {
             _ if !wanted => Form::Silent,
             Some(line) => Form::Drawn(line),
+            None if json => Form::Json,
             None => Self::on_stderr(info, limit),
         };
         Self {
             form,
             told: None,
+            machine: Reader::default(),
             end: None,
         }
     }
@@ -66,18 +79,21 @@ impl Figures {
     /// Tells what is new. Once the run is `ending`, [`finish`](Self::finish) does.
     pub fn show(&mut self, snapshot: &Snapshot, ending: bool) {
         match &self.form {
-            Form::Lines | Form::Drawn(_) if ending => self.end = Some(snapshot.clone()),
+            Form::Lines | Form::Json | Form::Drawn(_) if ending => {
+                self.end = Some(snapshot.clone());
+            }
             Form::Silent => {}
             Form::Lines => {
-                if snapshot.age.is_some() || self.told != Some(snapshot.counters) {
-                    tell(line(snapshot, snapshot.rate));
+                let new = Some((snapshot.counters, snapshot.state));
+                if snapshot.ages.result.is_some() || self.told != new {
+                    tell(line::text(snapshot, Span::Window, &self.machine.read()));
                 }
-                self.told = Some(snapshot.counters);
+                self.told = new;
             }
+            Form::Json => tell(line::json(snapshot, Span::Window, &self.machine.read())),
             Form::Drawn(place) => {
                 // A terminal that is gone ends the run through the sink.
-                let _ = place.set(&line(snapshot, snapshot.rate));
-                self.told = Some(snapshot.counters);
+                let _ = place.set(&line::text(snapshot, Span::Window, &self.machine.read()));
             }
             Form::Bar(bar) => {
                 let Counters { inferred, bad, .. } = snapshot.counters;
@@ -91,12 +107,12 @@ impl Figures {
         if let Form::Bar(bar) = &self.form {
             bar.finish();
         }
-        if let Some(mut end) = self.end.take() {
-            if self.told.is_some() {
-                // Ages are of the time since they were told last, not of the run.
-                end.age = None;
-            }
-            tell(line(&end, end.mean_rate));
+        if let Some(end) = self.end.take() {
+            let machine: Machine = self.machine.read();
+            tell(match self.form {
+                Form::Json => line::json(&end, Span::Run, &machine),
+                _ => line::text(&end, Span::Run, &machine),
+            });
         }
     }
 }
@@ -146,61 +162,5 @@ fn show_pictures(bar: &ProgressBar, done: u64, bad: u64) {
     bar.set_position(done);
     if bad > 0 {
         bar.set_message(format!("{bad} bad"));
-    }
-}
-
-/// One line: rate, counts, ages, where the time goes.
-fn line(snapshot: &Snapshot, rate: f64) -> String {
-    let c = &snapshot.counters;
-    let mut line = format!(
-        "{:5.1} fps  in {}  results {}  superseded {}  lost {}  bad {}",
-        rate, c.frames_in, c.inferred, c.superseded, c.driver_lost, c.bad
-    );
-    if c.undelivered > 0 {
-        line += &format!("  undelivered {}", c.undelivered);
-    }
-    if let Some(age) = &snapshot.age {
-        line += &format!(
-            "  age p50 {} p95 {} max {} ms",
-            ms(age.p50),
-            ms(age.p95),
-            ms(age.max)
-        );
-        let s = &snapshot.stages;
-        line += &format!(
-            "  (prepare {} + model {} + finish {} ms)",
-            ms(s.preprocess),
-            ms(s.inference),
-            ms(s.postprocess)
-        );
-    }
-    line
-}
-
-fn ms(duration: Duration) -> String {
-    format!("{:.1}", duration.as_secs_f64() * 1e3)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use atrous::pipeline::stats::Ages;
-
-    #[test]
-    fn a_line_has_every_count_and_only_known_ages() {
-        let mut snapshot = Snapshot::default();
-        snapshot.counters.frames_in = 31;
-        snapshot.counters.superseded = 7;
-        let text = line(&snapshot, 4.5);
-        assert!(
-            text.contains("4.5 fps  in 31") && text.contains("superseded 7"),
-            "{text}"
-        );
-        assert!(!text.contains("age"), "{text}");
-        snapshot.age = Some(Ages {
-            p50: Duration::from_micros(1500),
-            ..Ages::default()
-        });
-        assert!(line(&snapshot, 0.0).contains("p50 1.5"));
     }
 }

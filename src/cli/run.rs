@@ -1,21 +1,27 @@
 //! `atrous run`.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use atrous::classes::Classes;
-use atrous::config::{CompiledRule, ConfigError, Flags, Settings, rule};
+use atrous::config::rule::ChipLine;
+use atrous::config::{
+    CompiledHeartbeat, CompiledRule, ConfigError, Flags, Settings, heartbeat, rule,
+};
 use atrous::engine::fake::FakeSegmenter;
 use atrous::engine::{Segmenter, Shape};
-use atrous::gpio::{self, DryEdge, DryLine, Pin};
-use atrous::pipeline::{self, Parts};
+use atrous::gpio::{self, DryEdge, DryLine, GpioError, Pin};
+use atrous::pipeline::{self, Parts, Reload};
 use atrous::preprocess::Fit;
 use atrous::source::uri::SceneRequest;
 use atrous::source::{self, Pace, SourceInfo, SourceUri, scene};
+use atrous::trigger::Level;
 
 use super::Global;
 use super::figures::Figures;
@@ -23,7 +29,7 @@ use super::import::{ImportLimits, Importer};
 use super::model::{self, Require};
 use super::output::tell;
 use super::places::Places;
-use super::signals::stop_on_signals;
+use super::signals;
 
 /// A model name that stands for the scene's own truth.
 const TRUTH: &str = "truth";
@@ -36,8 +42,12 @@ const SINK_SCHEMES: [&str; 4] = ["null:", "terminal:", "term:", "json:"];
 #[command(
     after_help = "Environment, where no flag is given: ATROUS_SOURCE, ATROUS_MODEL, ATROUS_BOARD,\n\
     ATROUS_THREADS, ATROUS_CONFIG. ATROUS_LOG sets what is logged (debug).\n\n\
-    Ctrl-C, and the signals TERM, HUP and QUIT, end a run: pins go to their safe level at\n\
-    once, and the program ends within a few seconds, even if a device hangs."
+    Ctrl-C, and the signals TERM and QUIT, end a run: pins go to their safe level at once,\n\
+    and the program ends within a few seconds, even if a device hangs. HUP reads the rules\n\
+    of the run config anew; lines whose rule is unchanged go on undisturbed. Closing the\n\
+    terminal ends a run.\n\n\
+    A line a second on stderr tells rate, state (starting, live, degraded, safe, stopped),\n\
+    counts and ages; with --json it is an object, {\"stats\": {...}}."
 )]
 pub struct RunArgs {
     /// Source, then sinks. Sources: a picture, folder or pattern ('*.jpg', quoted), - (a Y4M
@@ -113,32 +123,41 @@ pub fn run(args: &RunArgs, global: &Global) -> Result<()> {
     let source = source::open(&settings.source.value)?;
     let info = source.info();
     let (segmenter, classes, fit) = open_model(&settings, args, &args.limits.importer(global))?;
-    let rules = rule::compile(&settings.rules.value, &classes, &settings.board.value)?;
-    let pins = open_pins(&rules, settings.dry_run_gpio.value)?;
+    let (rules, heartbeat) = compile_lines(&settings, &classes)?;
+    let dry_run = settings.dry_run_gpio.value;
+    let open = |rule: &CompiledRule| open_pin(rule, dry_run);
+    let pins = rules.iter().map(open).collect::<Result<_>>()?;
+    let heartbeat = heartbeat
+        .map(|found| Ok((open_heartbeat(&found, dry_run)?, found.interval)))
+        .transpose()
+        .map_err(|e: GpioError| anyhow::Error::from(e).context("heartbeat"))?;
     let sinks = places.open()?;
     log::info!("source: {}", info.description);
     log::info!("engine: {}", segmenter.describe());
 
-    let stop = Arc::new(AtomicBool::new(false));
-    stop_on_signals(&stop)?;
+    let (stop, hangup) = <(Arc<AtomicBool>, Arc<AtomicBool>)>::default();
+    signals::watch(&stop, &hangup)?;
     for hint in places.hints.iter().filter(|_| global.chatty()) {
         tell(hint);
     }
 
+    let limit = settings.frames.value;
+    let mut figures = Figures::new(global.chatty(), global.json, places.figures, &info, limit);
     let parts = Parts {
         source,
         segmenter,
         cpu: args.cpu.allowed()?,
         fit,
-        classes,
+        classes: classes.clone(),
         rules,
         pins,
         sinks,
-        frames: settings.frames.value,
+        frames: limit,
         min_area: settings.min_area.value,
+        heartbeat,
+        watchdog: Duration::from_millis(settings.watchdog_ms.value),
+        reload: Some(reload(hangup, &stop, args.flags(), settings, classes)),
     };
-    let limit = settings.frames.value;
-    let mut figures = Figures::new(global.chatty(), places.figures, &info, limit);
     let result = pipeline::run(parts, &stop, &mut |snapshot| {
         // The pipeline sets `stop` when it ends by itself, too.
         figures.show(snapshot, stop.load(Ordering::Relaxed));
@@ -202,29 +221,84 @@ fn open_model(
     Ok((opened.segmenter, opened.manifest.classes, fit))
 }
 
-fn open_pins(rules: &[CompiledRule], dry_run: bool) -> Result<Vec<Pin>> {
-    let open = |rule: &CompiledRule| match &rule.line {
-        // A rule without a pin has its state all the same: a line that tells nobody.
-        None => Ok(Pin::Dry(DryLine::new(
-            "",
-            0,
-            rule.spec.safe,
-            &rule.name,
-            |_| {},
-        ))),
-        Some(line) if dry_run => {
-            let tell = |edge: &DryEdge| tell(edge);
-            Ok(Pin::Dry(DryLine::new(
-                &line.chip,
-                line.line,
-                rule.spec.safe,
-                &rule.name,
-                tell,
-            )))
+/// Looks up every name that rules and heartbeat use.
+fn compile_lines(
+    settings: &Settings,
+    classes: &Classes,
+) -> Result<(Vec<CompiledRule>, Option<CompiledHeartbeat>), ConfigError> {
+    let board = &settings.board.value;
+    let rules = rule::compile(&settings.rules.value, classes, board)?;
+    let heartbeat = settings.heartbeat.value.as_ref();
+    let heartbeat = heartbeat
+        .map(|config| heartbeat::compile(config, &rules, board))
+        .transpose()?;
+    Ok((rules, heartbeat))
+}
+
+/// How the rules are read anew on SIGHUP: from the same config, with the same flags.
+/// A SIGHUP that comes from a terminal being closed sets `stop` instead.
+fn reload(
+    requested: Arc<AtomicBool>,
+    stop: &Arc<AtomicBool>,
+    flags: Flags,
+    mut settings: Settings,
+    classes: Classes,
+) -> Reload {
+    let dry_run = settings.dry_run_gpio.value;
+    let (stop, on_terminal) = (Arc::clone(stop), std::io::stdin().is_terminal());
+    let read = move || {
+        // The terminal has gone, and with it whoever started the run.
+        if on_terminal && !std::io::stdin().is_terminal() {
+            stop.store(true, Ordering::Relaxed);
+            return None;
         }
-        Some(line) => gpio::open_line(&line.chip, line.line, rule.spec.safe, "atrous")
-            .map(Pin::Line)
-            .with_context(|| format!("rule '{}'", rule.name)),
+        let read = Settings::resolve(&flags, |key| std::env::var(key).ok());
+        let found = read.and_then(|found| Ok((compile_lines(&found, &classes)?.0, found)));
+        let (rules, found) = match found {
+            Ok(found) => found,
+            Err(error) => {
+                log::error!("rules not reloaded, the old ones stay: {error}");
+                return None;
+            }
+        };
+        let changed = settings.changed(&found);
+        if !changed.is_empty() {
+            log::warn!(
+                "only rules are reloaded; {} needs a restart",
+                changed.join(", ")
+            );
+        }
+        // The rest of the settings stays what the run was started with.
+        settings.rules = found.rules;
+        Some(rules)
     };
-    rules.iter().map(open).collect()
+    Reload {
+        requested,
+        read: Box::new(read),
+        open: Box::new(move |rule| open_pin(rule, dry_run).map_err(|e| format!("{e:#}"))),
+    }
+}
+
+fn open_pin(rule: &CompiledRule, dry_run: bool) -> Result<Pin> {
+    let safe = rule.spec.safe;
+    match &rule.line {
+        // A rule without a pin has its state all the same: a line that tells nobody.
+        None => Ok(Pin::Dry(DryLine::new("", 0, safe, &rule.name, |_| {}))),
+        Some(line) => open_line(line, safe, &rule.name, dry_run)
+            .with_context(|| format!("rule '{}'", rule.name)),
+    }
+}
+
+fn open_heartbeat(heartbeat: &CompiledHeartbeat, dry_run: bool) -> Result<Pin, GpioError> {
+    open_line(&heartbeat.line, Level::Low, "heartbeat", dry_run)
+}
+
+fn open_line(line: &ChipLine, level: Level, user: &str, dry_run: bool) -> Result<Pin, GpioError> {
+    if dry_run {
+        let tell = |edge: &DryEdge| tell(edge);
+        return Ok(Pin::Dry(DryLine::new(
+            &line.chip, line.line, level, user, tell,
+        )));
+    }
+    gpio::open_line(&line.chip, line.line, level, "atrous").map(Pin::Line)
 }

@@ -1,4 +1,4 @@
-//! Signals that end a run.
+//! Signals that end a run, and the one that reads its rules anew.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -6,18 +6,25 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
-/// Makes SIGINT, SIGTERM, SIGQUIT and SIGHUP set `stop`, however often they come.
+/// Makes SIGINT, SIGTERM and SIGQUIT set `stop`, however often they come, and SIGHUP
+/// `hangup`, which may be the same.
 ///
 /// None of them kills the process, not even the second of them: the pins have to go
 /// to their safe level first, and the pipeline itself gives up on a thread that hangs
 /// after a few seconds. A SIGHUP that is ignored, as `nohup` has it, stays ignored.
-pub fn stop_on_signals(stop: &Arc<AtomicBool>) -> Result<()> {
+pub fn watch(stop: &Arc<AtomicBool>, hangup: &Arc<AtomicBool>) -> Result<()> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    for signal in [SIGINT, SIGTERM, SIGQUIT, SIGHUP] {
+    let flags = [
+        (SIGINT, stop),
+        (SIGTERM, stop),
+        (SIGQUIT, stop),
+        (SIGHUP, hangup),
+    ];
+    for (signal, flag) in flags {
         if signal == SIGHUP && is_ignored(signal, &status) {
             continue;
         }
-        signal_hook::flag::register(signal, Arc::clone(stop))
+        signal_hook::flag::register(signal, Arc::clone(flag))
             .with_context(|| format!("cannot watch for signal {signal}"))?;
     }
     Ok(())

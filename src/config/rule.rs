@@ -204,12 +204,17 @@ fn compile_one(
         min_rate: rule.min_rate,
     };
     spec.check().map_err(|e| e.to_string())?;
+    let line = rule
+        .pin
+        .as_ref()
+        .map(|pin| find_line(pin, board))
+        .transpose()?;
     Ok(CompiledRule {
         name: rule.name.clone(),
         classes: set,
         region,
         spec,
-        line: line_of(rule.pin.as_ref(), board)?,
+        line,
     })
 }
 
@@ -222,22 +227,28 @@ pub fn safe_levels(
     rules: &[RuleConfig],
     board: &Board,
 ) -> Result<Vec<(String, ChipLine, Level)>, ConfigError> {
-    let one = |rule: &RuleConfig| match line_of(rule.pin.as_ref(), board) {
-        Ok(line) => line.map(|line| Ok((rule.name.clone(), line, rule.safe.into()))),
-        Err(reason) => Some(Err(ConfigError::Rule {
-            name: rule.name.clone(),
-            reason,
-        })),
+    let one = |rule: &RuleConfig| {
+        let pin = rule.pin.as_ref()?;
+        Some(match find_line(pin, board) {
+            Ok(line) => Ok((rule.name.clone(), line, rule.safe.into())),
+            Err(reason) => Err(ConfigError::Rule {
+                name: rule.name.clone(),
+                reason,
+            }),
+        })
     };
     rules.iter().filter_map(one).collect()
 }
 
-fn line_of(pin: Option<&PinRef>, board: &Board) -> Result<Option<ChipLine>, String> {
+/// The line that a pin is, by the board's own names where it is not named in full.
+///
+/// # Errors
+/// What the board has instead.
+pub(super) fn find_line(pin: &PinRef, board: &Board) -> Result<ChipLine, String> {
     match pin {
-        None => Ok(None),
-        Some(PinRef::Line(line)) => Ok(Some(line.clone())),
-        Some(PinRef::Header(number)) => pin_line(board, &number.to_string()).map(Some),
-        Some(PinRef::Name(name)) => pin_line(board, name).map(Some),
+        PinRef::Line(line) => Ok(line.clone()),
+        PinRef::Header(number) => pin_line(board, &number.to_string()),
+        PinRef::Name(name) => pin_line(board, name),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::{ConfigError, DEFAULT_NAME, RuleConfig, RunConfig};
+use super::{ConfigError, DEFAULT_NAME, HeartbeatConfig, RuleConfig, RunConfig};
 use crate::board::Board;
 use crate::engine::MAX_THREADS;
 use crate::model::bundled;
@@ -97,6 +97,10 @@ pub struct Settings {
     pub min_area: Setting<u32>,
     /// Print edges instead of driving pins.
     pub dry_run_gpio: Setting<bool>,
+    /// How long one picture may take, in milliseconds, 100 to an hour's.
+    pub watchdog_ms: Setting<u64>,
+    /// The heartbeat, not yet checked against a board.
+    pub heartbeat: Setting<Option<HeartbeatConfig>>,
     /// Rules, not yet checked against a model.
     pub rules: Setting<Vec<RuleConfig>>,
 }
@@ -104,6 +108,10 @@ pub struct Settings {
 /// The source that stands for the camera in the board file. A file of this name is
 /// written `./camera`.
 pub const CAMERA: &str = "camera";
+
+/// How long one picture may take where nobody says: far longer than the slowest model
+/// on the slowest board.
+pub const DEFAULT_WATCHDOG_MS: u64 = 60_000;
 
 /// The drawn street that is segmented where no source is named.
 pub const DEFAULT_SOURCE: &str = "synthetic://road";
@@ -173,6 +181,8 @@ impl Settings {
                 config.dry_run_gpio,
                 false,
             ),
+            watchdog_ms: layers.plain(None, config.watchdog_ms, DEFAULT_WATCHDOG_MS),
+            heartbeat: layers.plain(None, config.heartbeat.map(Some), None),
             rules: layers.plain(
                 None,
                 (!config.rules.is_empty()).then_some(config.rules),
@@ -181,6 +191,32 @@ impl Settings {
         };
         settings.check()?;
         Ok(settings)
+    }
+
+    /// The keys, other than the rules, whose values differ in `other`.
+    pub fn changed(&self, other: &Self) -> Vec<&'static str> {
+        let keys = [
+            ("source", self.source.value == other.source.value),
+            ("model", self.model.value == other.model.value),
+            ("board", self.board.value == other.board.value),
+            ("sinks", self.sinks.value == other.sinks.value),
+            ("visualize", self.visualize.value == other.visualize.value),
+            ("alpha", self.alpha.value == other.alpha.value),
+            ("threads", self.threads.value == other.threads.value),
+            ("frames", self.frames.value == other.frames.value),
+            ("min_area", self.min_area.value == other.min_area.value),
+            (
+                "dry_run_gpio",
+                self.dry_run_gpio.value == other.dry_run_gpio.value,
+            ),
+            (
+                "watchdog_ms",
+                self.watchdog_ms.value == other.watchdog_ms.value,
+            ),
+            ("heartbeat", self.heartbeat.value == other.heartbeat.value),
+        ];
+        let changed = keys.into_iter().filter(|(_, same)| !same);
+        changed.map(|(key, _)| key).collect()
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -200,6 +236,13 @@ impl Settings {
         }
         if self.frames.value == Some(0) {
             return fail("frames", &self.frames.origin, "must be 1 or more");
+        }
+        if !(100..=3_600_000).contains(&self.watchdog_ms.value) {
+            return fail(
+                "watchdog_ms",
+                &self.watchdog_ms.origin,
+                "must be in 100..=3600000 (an hour)",
+            );
         }
         if self.sinks.value.is_empty() {
             return fail(
@@ -383,6 +426,36 @@ mod tests {
         let settings = resolve(&flags, &[("ATROUS_SOURCE", "b.png")]).unwrap();
         assert_eq!(settings.source.value, "c.png");
         assert_eq!(settings.source.origin, Origin::Flag);
+    }
+
+    #[test]
+    fn what_changed_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.toml");
+        let flags = Flags {
+            config: Some(path.clone()),
+            ..Flags::default()
+        };
+        let with = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            resolve(&flags, &[]).unwrap()
+        };
+        let before = with("alpha = 0.25\n");
+        assert!(before.changed(&with("alpha = 0.25\n")).is_empty());
+        let rule = "[[rule]]\nname = \"a\"\nclasses = []\non = 1\noff = 1\n";
+        assert!(
+            before
+                .changed(&with(&format!("alpha = 0.25\n{rule}")))
+                .is_empty()
+        );
+        let after = with("min_area = 3\nwatchdog_ms = 500\n[heartbeat]\npin = 3\n");
+        assert_eq!(
+            before.changed(&after),
+            ["alpha", "min_area", "watchdog_ms", "heartbeat"]
+        );
+        std::fs::write(&path, "watchdog_ms = 99\n").unwrap();
+        let text = resolve(&flags, &[]).unwrap_err().to_string();
+        assert!(text.contains("watchdog_ms"), "{text}");
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Handing values from one thread to the next.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
+use super::sync::{Condvar, Mutex, MutexGuard};
 use crate::clock;
 
 /// What a full mailbox does with a further value.

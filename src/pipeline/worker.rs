@@ -1,9 +1,12 @@
 //! The inference thread: a frame in, an outcome out.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::capture::log_bad;
+use super::control::Control;
 use super::mailbox::{CloseOnDrop, Put};
+use super::rule_set::RuleSet;
 use super::stats::Stats;
 use super::{Links, PipelineError};
 use crate::classes::Classes;
@@ -27,10 +30,10 @@ pub struct Worker {
     way_back: WayBack,
     classes: usize,
     min_area: u32,
-    rules: Vec<CompiledRule>,
-    /// The rules' regions for frames of this size.
+    rules: Arc<RuleSet>,
+    /// The regions of these rules for frames of this size.
     spans: Vec<RegionSpans>,
-    spans_size: (u32, u32),
+    spans_of: Option<(u64, (u32, u32))>,
     model_mask: Mask,
     labeller: Labeller,
     index: u64,
@@ -39,13 +42,7 @@ pub struct Worker {
 impl Worker {
     /// A worker around a segmenter. Regions of fewer than `min_area` source
     /// pixels are merged into their surroundings; 0 keeps all.
-    pub fn new(
-        segmenter: Box<dyn Segmenter>,
-        fit: Fit,
-        classes: &Classes,
-        min_area: u32,
-        rules: Vec<CompiledRule>,
-    ) -> Self {
+    pub fn new(segmenter: Box<dyn Segmenter>, fit: Fit, classes: &Classes, min_area: u32) -> Self {
         let shape = segmenter.shape();
         Self {
             segmenter,
@@ -54,9 +51,9 @@ impl Worker {
             way_back: WayBack::new(Cpu::detect()),
             classes: classes.len(),
             min_area,
-            rules,
+            rules: Arc::default(),
             spans: Vec::new(),
-            spans_size: (0, 0),
+            spans_of: None,
             model_mask: Mask::default(),
             labeller: Labeller::default(),
             index: 0,
@@ -84,6 +81,7 @@ impl Worker {
     /// decoded is counted and skipped.
     pub fn work(
         &mut self,
+        control: &Control,
         links: &Links,
         stats: &Stats,
         limit: Option<u64>,
@@ -104,7 +102,11 @@ impl Worker {
             let Some(mut outcome) = spare_outcomes.take() else {
                 break;
             };
-            if self.process(&mut frame, &mut outcome, stats)? {
+            control.inference.work();
+            self.rules = control.rules();
+            let usable = self.process(&mut frame, &mut outcome, stats);
+            control.inference.wait(None);
+            if usable? {
                 match outcomes.put(outcome) {
                     Put::Stored => {}
                     Put::Displaced(old) => {
@@ -145,12 +147,6 @@ impl Worker {
             }
         };
         let (width, height, placement) = (prepared.width, prepared.height, prepared.placement);
-        outcome.rgb.clear();
-        if self.wants_picture {
-            outcome
-                .rgb
-                .extend_from_slice(prepared.source_rgb.unwrap_or_default());
-        }
         let preprocessed = Instant::now();
 
         if let Some(truth) = &frame.truth {
@@ -159,6 +155,11 @@ impl Worker {
         self.segmenter
             .segment(prepared.model_rgb, &mut self.model_mask)?;
         let inferred = Instant::now();
+        if self.wants_picture {
+            self.preprocessor.take_source(frame, &mut outcome.rgb);
+        } else {
+            outcome.rgb.clear();
+        }
 
         self.way_back
             .run(&placement, &self.model_mask, &mut outcome.mask);
@@ -172,19 +173,16 @@ impl Worker {
         }
         coverage::shares(&outcome.mask, self.classes, &mut outcome.coverage);
         self.fit_regions(width, height);
-        outcome.rules.clear();
-        for (rule, spans) in self.rules.iter().zip(&self.spans) {
-            outcome.rules.push(RuleState {
-                name: rule.name.clone(),
-                // Nothing is known of a region without a pixel: no number, so that
-                // the line is safe.
-                fraction: if spans.is_empty() {
-                    f32::NAN
-                } else {
-                    spans.fraction(&outcome.mask, &rule.classes)
-                },
-                active: false,
-            });
+        outcome.rule_set = self.rules.generation;
+        // Not cleared: the names' memory is used again.
+        outcome
+            .rules
+            .resize_with(self.rules.rules.len(), RuleState::default);
+        let rules = self.rules.rules.iter().zip(&self.spans);
+        for (state, (rule, spans)) in outcome.rules.iter_mut().zip(rules) {
+            state.name.clone_from(&rule.name);
+            state.fraction = measure(rule, spans, &outcome.mask);
+            state.active = false;
         }
         let done = Instant::now();
 
@@ -193,7 +191,7 @@ impl Worker {
         outcome.name.clone_from(&frame.name);
         (outcome.width, outcome.height) = (width, height);
         std::mem::swap(&mut outcome.truth, &mut frame.truth);
-        outcome.captured = frame.captured;
+        (outcome.captured, outcome.stamp) = (frame.captured, frame.stamp);
         outcome.finished = clock::now();
         outcome.stages = Stages {
             preprocess: preprocessed - start,
@@ -201,28 +199,38 @@ impl Worker {
             postprocess: done - inferred,
         };
         let age = outcome.finished.saturating_sub(outcome.captured);
-        outcome.counters = stats.result(age, &outcome.stages);
+        outcome.counters = stats.result(age, frame.stamp, &outcome.stages);
         self.index += 1;
         Ok(true)
     }
 
     fn fit_regions(&mut self, width: u32, height: u32) {
-        if self.spans_size != (width, height) || self.spans.len() != self.rules.len() {
-            self.spans = self
-                .rules
-                .iter()
-                .map(|r| r.region.rasterize(width, height))
-                .collect();
-            self.spans_size = (width, height);
-            for (rule, spans) in self.rules.iter().zip(&self.spans) {
-                if spans.is_empty() {
-                    log::warn!(
-                        "rule '{}': its region holds no pixel of a {width}x{height} picture, \
-                         so its line stays safe",
-                        rule.name
-                    );
-                }
+        let wanted = Some((self.rules.generation, (width, height)));
+        if self.spans_of == wanted {
+            return;
+        }
+        let rules = &self.rules.rules;
+        let spans = rules.iter().map(|r| r.region.rasterize(width, height));
+        self.spans = spans.collect();
+        self.spans_of = wanted;
+        for (rule, spans) in rules.iter().zip(&self.spans) {
+            if spans.is_empty() {
+                log::warn!(
+                    "rule '{}': its region holds no pixel of a {width}x{height} picture, \
+                     so its line stays safe",
+                    rule.name
+                );
             }
         }
     }
+}
+
+/// What a rule's thresholds are compared with.
+fn measure(rule: &CompiledRule, spans: &RegionSpans, mask: &Mask) -> f32 {
+    // Nothing is known of a region without a pixel: no number, so that the line is
+    // safe.
+    if spans.is_empty() {
+        return f32::NAN;
+    }
+    spans.fraction(mask, &rule.classes)
 }

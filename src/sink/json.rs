@@ -9,9 +9,11 @@
 //! | `name` | the picture's name; absent where the source has none |
 //! | `width`, `height` | of picture and mask, in pixels |
 //! | `captured_s` | when the picture was taken, seconds on the monotonic clock |
+//! | `stamp` | what `captured_s` is: `exposure` (its start, by the driver), `driver` (the end of the transfer, by the driver) or `arrival` (when the frame reached this program) |
 //! | `age_ms` | from taking the picture to its result |
 //! | `coverage` | share of each class in the picture, 0..=1, by class name; by number where the model names no such class |
 //! | `rules` | list of `{name, fraction, active}` |
+//! | `state` | what the run can be relied on for after this result: `starting`, `live`, `degraded`, `safe` or `stopped`, see [`RunState`](crate::trigger::RunState) |
 //! | `stages_ms` | `{preprocess, inference, postprocess}` |
 //! | `frames` | counts since the start: `{in, inferred, superseded, driver_lost, bad, undelivered}` |
 //! | `mask_hash` | [`mask_hash`] of the labels, 16 hexadecimal digits: equal masks on two machines have equal hashes |
@@ -27,7 +29,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use super::fault::fault;
-use super::{Outcome, RuleState, Sink, SinkError, score};
+use super::{Counters, Outcome, RuleState, Sink, SinkError, score};
 use crate::classes::Classes;
 
 /// Writes JSON lines to a stream.
@@ -92,10 +94,12 @@ struct Line<'a> {
     width: u32,
     height: u32,
     captured_s: f64,
+    stamp: &'static str,
     age_ms: f64,
     coverage: Coverage<'a>,
     #[serde(serialize_with = "rules")]
     rules: &'a [RuleState],
+    state: &'static str,
     stages_ms: StagesMs,
     frames: Frames,
     mask_hash: String,
@@ -110,14 +114,28 @@ struct StagesMs {
     postprocess: f64,
 }
 
-#[derive(Serialize)]
-struct Frames {
+/// Counts of frames as they stand in a line.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Frames {
     r#in: u64,
     inferred: u64,
     superseded: u64,
     driver_lost: u64,
     bad: u64,
     undelivered: u64,
+}
+
+impl From<Counters> for Frames {
+    fn from(counters: Counters) -> Self {
+        Self {
+            r#in: counters.frames_in,
+            inferred: counters.inferred,
+            superseded: counters.superseded,
+            driver_lost: counters.driver_lost,
+            bad: counters.bad,
+            undelivered: counters.undelivered,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -163,7 +181,6 @@ fn rules<S: Serializer>(rules: &[RuleState], serializer: S) -> Result<S::Ok, S::
 
 impl<'a> Line<'a> {
     fn new(outcome: &'a Outcome, classes: &'a Classes) -> Self {
-        let counters = outcome.counters;
         let scored = outcome
             .truth
             .as_ref()
@@ -175,25 +192,20 @@ impl<'a> Line<'a> {
             width: outcome.width,
             height: outcome.height,
             captured_s: rounded(outcome.captured.as_secs_f64(), 1e6),
+            stamp: outcome.stamp.name(),
             age_ms: millis(outcome.age()),
             coverage: Coverage {
                 shares: &outcome.coverage,
                 classes,
             },
             rules: &outcome.rules,
+            state: outcome.state.name(),
             stages_ms: StagesMs {
                 preprocess: millis(outcome.stages.preprocess),
                 inference: millis(outcome.stages.inference),
                 postprocess: millis(outcome.stages.postprocess),
             },
-            frames: Frames {
-                r#in: counters.frames_in,
-                inferred: counters.inferred,
-                superseded: counters.superseded,
-                driver_lost: counters.driver_lost,
-                bad: counters.bad,
-                undelivered: counters.undelivered,
-            },
+            frames: outcome.counters.into(),
             mask_hash: format!("{:016x}", mask_hash(&outcome.mask.labels)),
             truth: scored.map(|score| Truth {
                 pixel_accuracy: fraction(score.pixel_accuracy),
@@ -221,8 +233,10 @@ fn rounded(value: f64, steps: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::classes::Class;
+    use crate::frame::Stamp;
     use crate::mask::Mask;
-    use crate::sink::{Counters, Stages};
+    use crate::sink::Stages;
+    use crate::trigger::RunState;
 
     fn outcome() -> Outcome {
         Outcome {
@@ -248,7 +262,10 @@ mod tests {
                 fraction: 0.25,
                 active: true,
             }],
+            rule_set: 0,
+            state: RunState::Live,
             captured: Duration::from_micros(1_500_000),
+            stamp: Stamp::Driver,
             finished: Duration::from_micros(1_512_345),
             stages: Stages {
                 inference: Duration::from_nanos(7_654_321),
@@ -278,8 +295,8 @@ mod tests {
     fn the_fields_are_as_documented() {
         let expected = concat!(
             r#"{"index":1,"sequence":4,"name":"a\"b\n","width":2,"height":1,"#,
-            r#""captured_s":1.5,"age_ms":12.345,"coverage":{"sky":0.1,"road":null,"2":0.5},"#,
-            r#""rules":[{"name":"near","fraction":0.25,"active":true}],"#,
+            r#""captured_s":1.5,"stamp":"driver","age_ms":12.345,"coverage":{"sky":0.1,"road":null,"2":0.5},"#,
+            r#""rules":[{"name":"near","fraction":0.25,"active":true}],"state":"live","#,
             r#""stages_ms":{"preprocess":0.0,"inference":7.654,"postprocess":0.0},"#,
             r#""frames":{"in":6,"inferred":2,"superseded":0,"driver_lost":0,"bad":0,"undelivered":0},"#,
             r#""mask_hash":"08328707b4eb6e3a","truth":{"pixel_accuracy":1.0,"miou":1.0}}"#,

@@ -40,7 +40,7 @@ pub enum Notice<E> {
     },
 }
 
-/// The lines of a run, its heartbeat and its state: results and times in, levels and
+/// The lines of a run, its heartbeat and its [state](RunState): results and times in, levels and
 /// notices out.
 ///
 /// Times are those of one clock; one that goes back counts as standing still.
@@ -159,10 +159,9 @@ impl<P: OutputPin, const N: usize> Controller<P, N> {
             .min()
     }
 
-    /// How long some line's pin could not be driven by now.
-    pub fn failing_for(&self, now: Duration) -> Duration {
+    /// Since when some line's pin cannot be driven; none where all can.
+    pub fn failing_since(&self) -> Option<Duration> {
         self.failing
-            .map_or(Duration::ZERO, |since| now.saturating_sub(since))
     }
 
     /// The state of the run.

@@ -176,9 +176,18 @@ impl<P: OutputPin> Line<P> {
         self.captured.is_some()
     }
 
-    /// Gives the pin back, at the level it has.
-    pub fn into_pin(self) -> P {
-        self.pin
+    /// The same pin under another rule, of which nothing is known yet: the state is
+    /// safe, and the next call of any kind drives the pin to the new safe level.
+    pub fn rebind(self, spec: RuleSpec) -> Self {
+        Self {
+            spec,
+            state: State::Safe,
+            driven: None,
+            candidate: None,
+            captured: None,
+            rate: Rate::default(),
+            ..self
+        }
     }
 
     /// The rule.

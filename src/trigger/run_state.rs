@@ -92,6 +92,13 @@ pub struct Transition {
     pub cause: Event,
 }
 
+impl Transition {
+    /// Whether less can be relied on than before, without anybody having wanted so.
+    pub fn is_for_the_worse(&self) -> bool {
+        matches!(self.to, RunState::Degraded | RunState::Safe) && self.cause != Event::Failure
+    }
+}
+
 impl fmt::Display for Transition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "state {} -> {}: {}", self.from, self.to, self.cause)

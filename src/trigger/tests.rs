@@ -780,14 +780,14 @@ fn a_pin_that_fails_is_told_retried_and_degrades_the_run() {
     assert_eq!(all.next_deadline(), Some(RETRY));
     assert_eq!(pins[1].probe.last(), High, "the other line works on");
     all.expire(RETRY, |notice| told.push(notice));
-    assert_eq!(all.failing_for(RETRY), RETRY);
+    assert_eq!(all.failing_since(), Some(ms(0)));
     // Where nothing is fresh any more, an unknown level is not called safe.
     all.expire(ms(2000), |notice| told.push(notice));
     assert_eq!(all.state(), RunState::Degraded);
     *pins[0].broken.borrow_mut() = false;
     all.expire(ms(2010), |notice| told.push(notice));
     assert_eq!(all.state(), RunState::Safe);
-    assert_eq!(all.failing_for(ms(2010)), ms(0));
+    assert_eq!(all.failing_since(), None);
     assert_eq!(pins[0].probe.last(), Low);
     let faults = told
         .iter()

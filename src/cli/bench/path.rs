@@ -26,8 +26,7 @@ pub fn measure(
     args: &BenchArgs,
 ) -> Result<PathReport> {
     let (fit, classes) = (manifest.input.fit, &manifest.classes);
-    let mut worker =
-        Worker::new(segmenter, fit, classes, 0, Vec::new()).with_cpu(args.cpu.allowed()?);
+    let mut worker = Worker::new(segmenter, fit, classes, 0).with_cpu(args.cpu.allowed()?);
     let (mut frame, mut outcome, stats) = (kind.draw()?, Outcome::default(), Stats::default());
     let mut run = || {
         if !worker.process(&mut frame, &mut outcome, &stats)? {
