@@ -12,10 +12,12 @@ use thiserror::Error;
 
 use crate::input_file;
 
+pub mod camera;
 pub mod heartbeat;
 pub mod rule;
 pub mod settings;
 
+pub use camera::{CameraConfig, ControlValue};
 pub use heartbeat::{CompiledHeartbeat, HeartbeatConfig};
 pub use rule::{CompiledRule, RuleConfig};
 pub use settings::{Flags, Origin, Setting, Settings};
@@ -73,6 +75,9 @@ pub struct RunConfig {
     /// A line that toggles while results are fresh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat: Option<HeartbeatConfig>,
+    /// What holds for the camera, where the source is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub camera: Option<CameraConfig>,
     /// Rules that turn masks into levels.
     #[serde(default, rename = "rule", skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<RuleConfig>,

@@ -51,6 +51,12 @@ pub struct Counters {
     pub bad: u64,
     /// Results that no sink saw, because a sink was too slow.
     pub undelivered: u64,
+    /// Times that no frame came for as long as the source may take.
+    pub stalls: u64,
+    /// Times that a camera's stream was stopped and started because it failed.
+    pub restarts: u64,
+    /// Times that a camera which went away was opened again and gave a frame.
+    pub reopens: u64,
 }
 
 impl Counters {

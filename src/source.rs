@@ -21,6 +21,9 @@ pub use uri::SourceUri;
 pub enum Next {
     /// The frame was overwritten with a new picture.
     Frame,
+    /// Nothing came for a moment; the caller may look around and ask again. The
+    /// frame's content is unspecified.
+    Pending,
     /// There is no further picture; the frame's content is unspecified.
     End,
 }
@@ -46,18 +49,33 @@ pub struct SourceInfo {
     pub frames: Option<u64>,
 }
 
+/// How often a source had to be set going again, since it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Recoveries {
+    /// A stream was stopped and started.
+    pub restarts: u64,
+    /// A device was closed, opened again, and gave a frame.
+    pub reopens: u64,
+}
+
 /// A supply of frames.
 pub trait FrameSource: Send {
-    /// Waits for the next picture and writes it into `frame`, reusing its buffers.
+    /// Waits for the next picture and writes it into `frame`, reusing its buffers. A
+    /// camera waits for a moment only, see [`Next::Pending`].
     ///
     /// # Errors
-    /// After [`SourceError::Stalled`] and [`SourceError::Corrupt`] the call may be
-    /// repeated (see [`SourceError::is_recoverable`]); any other error ends the
+    /// After [`SourceError::Stalled`], [`SourceError::Away`] and
+    /// [`SourceError::Corrupt`] the call may be repeated (see [`SourceError::is_recoverable`]); any other error ends the
     /// source. On an error the content of `frame` is unspecified.
     fn next_frame(&mut self, frame: &mut Frame) -> Result<Next, SourceError>;
 
     /// What this source is.
     fn info(&self) -> SourceInfo;
+
+    /// How often it recovered from a fault by itself.
+    fn recoveries(&self) -> Recoveries {
+        Recoveries::default()
+    }
 }
 
 /// Opens the source that `uri` names: a picture, a recorded stream, a folder, a
@@ -67,7 +85,15 @@ pub trait FrameSource: Send {
 /// [`SourceError::BadUri`], [`SourceError::NotFound`], [`SourceError::Open`], for a
 /// stream [`SourceError::Broken`], for a camera [`SourceError::Lost`].
 pub fn open(uri: &str) -> Result<Box<dyn FrameSource>, SourceError> {
-    match SourceUri::parse(uri)? {
+    open_parsed(SourceUri::parse(uri)?)
+}
+
+/// Opens a source that was named and taken apart before; see [`open`].
+///
+/// # Errors
+/// As [`open`].
+pub fn open_parsed(source: SourceUri) -> Result<Box<dyn FrameSource>, SourceError> {
+    match source {
         SourceUri::Path(path) => match stream::open_recording(&path)? {
             Some(recording) => Ok(recording),
             None => Ok(Box::new(picture::PictureSource::open(&path)?)),
@@ -80,8 +106,8 @@ pub fn open(uri: &str) -> Result<Box<dyn FrameSource>, SourceError> {
         #[cfg(target_os = "linux")]
         SourceUri::Camera(request) => Ok(Box::new(v4l2::Camera::open(&request)?)),
         #[cfg(not(target_os = "linux"))]
-        SourceUri::Camera(_) => Err(SourceError::Open {
-            uri: uri.to_owned(),
+        SourceUri::Camera(request) => Err(SourceError::Open {
+            uri: request.path.display().to_string(),
             reason: "cameras need Linux".to_owned(),
         }),
     }
@@ -123,6 +149,14 @@ pub enum SourceError {
         /// The cause and what to try.
         reason: String,
     },
+    /// A camera went away or failed; it is tried again, and frames may come later.
+    #[error("camera '{uri}': {reason}; it is opened again as soon as that is possible")]
+    Away {
+        /// The device.
+        uri: String,
+        /// The cause and what to try.
+        reason: String,
+    },
     /// No frame came in time; the source still exists.
     #[error("source '{uri}': no frame for {waited:?}")]
     Stalled {
@@ -152,6 +186,9 @@ pub enum SourceError {
 impl SourceError {
     /// Whether [`FrameSource::next_frame`] may be called again after this error.
     pub fn is_recoverable(&self) -> bool {
-        matches!(self, Self::Stalled { .. } | Self::Corrupt { .. })
+        matches!(
+            self,
+            Self::Stalled { .. } | Self::Away { .. } | Self::Corrupt { .. }
+        )
     }
 }

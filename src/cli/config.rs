@@ -129,7 +129,7 @@ fn show(path: Option<PathBuf>, global: &Global) -> Result<()> {
     let s = settings(path)?;
     let visualize: Vec<String> = s.visualize.value.iter().map(ToString::to_string).collect();
     let rules: Vec<&str> = s.rules.value.iter().map(|r| r.name.as_str()).collect();
-    let rows: [(&str, serde_json::Value, &Origin); 13] = [
+    let rows: [(&str, serde_json::Value, &Origin); 14] = [
         ("source", s.source.value.into(), &s.source.origin),
         ("model", s.model.value.into(), &s.model.origin),
         ("board", s.board.value.name.clone().into(), &s.board.origin),
@@ -153,6 +153,11 @@ fn show(path: Option<PathBuf>, global: &Global) -> Result<()> {
             "heartbeat",
             serde_json::to_value(&s.heartbeat.value)?,
             &s.heartbeat.origin,
+        ),
+        (
+            "camera",
+            serde_json::to_value(&s.camera.value)?,
+            &s.camera.origin,
         ),
         ("rules", rules.into(), &s.rules.origin),
     ];

@@ -9,7 +9,7 @@ use serde::Serialize;
 use atrous::board::Board;
 use atrous::devices::{CpuFreq, CpuInfo, DisplayInfo, MemoryInfo, Sysfs, ThermalZone};
 use atrous::gpio::{self, ChipInfo};
-use atrous::source::v4l2::{self, CameraInfo};
+use atrous::source::v4l2::{self, CameraInfo, ControlInfo, ControlKind};
 
 use super::Global;
 use super::output;
@@ -133,8 +133,38 @@ fn cameras(out: &mut String, cameras: &[CameraInfo]) -> fmt::Result {
                 )?;
             }
         }
+        let settable = |control: &&ControlInfo| control.kind != ControlKind::Other;
+        if camera.controls.iter().any(|control| settable(&control)) {
+            writeln!(out, "          controls")?;
+        }
+        for listed in camera.controls.iter().filter(settable) {
+            writeln!(out, "            {}", control(listed))?;
+        }
     }
     Ok(())
+}
+
+/// A line such as `gain = 64 (default 32): 0 to 255`.
+fn control(control: &ControlInfo) -> String {
+    let text = |value| control.value_text(value);
+    let mut line = control.name.clone();
+    if let Some(current) = control.current {
+        line += &format!(" = {}", text(current));
+        if current != control.default {
+            line += &format!(" (default {})", text(control.default));
+        }
+    }
+    line += &format!(": {}", control.range());
+    for (state, is_so) in [
+        ("read only", control.read_only),
+        ("inactive", control.inactive),
+        ("in use", control.grabbed),
+    ] {
+        if is_so {
+            line += &format!(", {state}");
+        }
+    }
+    line
 }
 
 /// Who a camera says it is; one that could not be asked has its problem on the next
@@ -239,6 +269,7 @@ mod tests {
             bus: String::new(),
             links: Vec::new(),
             formats: Vec::new(),
+            controls: Vec::new(),
             problem: problem.map(Into::into),
         }
     }

@@ -52,7 +52,8 @@ const SINK_SCHEMES: [&str; 4] = ["null:", "terminal:", "term:", "json:"];
 pub struct RunArgs {
     /// Source, then sinks. Sources: a picture, folder or pattern ('*.jpg', quoted), - (a Y4M
     /// or MJPEG stream on stdin; '-?pace=live' for a live one), camera (the board file's),
-    /// /dev/video0, v4l2:///dev/video0?format=mjpeg&size=640x480&fps=30,
+    /// /dev/video0, v4l2:///dev/video0?format=mjpeg&size=640x480&fps=30 (also: reopen=SECONDS,
+    /// ctrl.NAME=VALUE, see `atrous devices`),
     /// synthetic://road?seed=1&size=640x480&fps=15. Sinks: terminal:, null:, json:, a folder
     /// (out/), numbered files (out/mask_%05d.png), one new file (mask.png). Without a sink:
     /// terminal: on a terminal, null: elsewhere.
@@ -120,7 +121,11 @@ impl RunArgs {
 pub fn run(args: &RunArgs, global: &Global) -> Result<()> {
     let settings = Settings::resolve(&args.flags(), |key| std::env::var(key).ok())?;
     let places = Places::new(&settings, global)?;
-    let source = source::open(&settings.source.value)?;
+    let mut source = SourceUri::parse(&settings.source.value)?;
+    if let SourceUri::Camera(request) = &mut source {
+        settings.camera.value.complete(request);
+    }
+    let source = source::open_parsed(source)?;
     let info = source.info();
     let (segmenter, classes, fit) = open_model(&settings, args, &args.limits.importer(global))?;
     let (rules, heartbeat) = compile_lines(&settings, &classes)?;

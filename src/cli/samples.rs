@@ -118,7 +118,8 @@ impl Samples {
         self.tried += 1;
         match self.source.next_frame(&mut sample.frame) {
             Ok(Next::Frame) => {}
-            Ok(Next::End) => return Ok(Step::End),
+            // Pictures do not keep anyone waiting.
+            Ok(Next::End | Next::Pending) => return Ok(Step::End),
             Err(error @ SourceError::Corrupt { .. }) => {
                 return self.skip_unreadable(&error, shown).map(|()| Step::Skipped);
             }

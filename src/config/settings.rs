@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::{ConfigError, DEFAULT_NAME, HeartbeatConfig, RuleConfig, RunConfig};
+use super::{CameraConfig, ConfigError, DEFAULT_NAME, HeartbeatConfig, RuleConfig, RunConfig};
 use crate::board::Board;
 use crate::engine::MAX_THREADS;
 use crate::model::bundled;
@@ -101,6 +101,8 @@ pub struct Settings {
     pub watchdog_ms: Setting<u64>,
     /// The heartbeat, not yet checked against a board.
     pub heartbeat: Setting<Option<HeartbeatConfig>>,
+    /// What holds for the camera, where the source is one.
+    pub camera: Setting<CameraConfig>,
     /// Rules, not yet checked against a model.
     pub rules: Setting<Vec<RuleConfig>>,
 }
@@ -183,6 +185,7 @@ impl Settings {
             ),
             watchdog_ms: layers.plain(None, config.watchdog_ms, DEFAULT_WATCHDOG_MS),
             heartbeat: layers.plain(None, config.heartbeat.map(Some), None),
+            camera: layers.plain(None, config.camera, CameraConfig::default()),
             rules: layers.plain(
                 None,
                 (!config.rules.is_empty()).then_some(config.rules),
@@ -233,6 +236,9 @@ impl Settings {
         if !(1..=MAX_THREADS).contains(&self.threads.value) {
             let reason = format!("must be in 1..={MAX_THREADS}");
             return fail("threads", &self.threads.origin, &reason);
+        }
+        if let Some(reason) = self.camera.value.problem() {
+            return fail("camera", &self.camera.origin, &reason);
         }
         if self.frames.value == Some(0) {
             return fail("frames", &self.frames.origin, "must be 1 or more");

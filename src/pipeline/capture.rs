@@ -6,7 +6,7 @@ use super::Links;
 use super::mailbox::{CloseOnDrop, Mailbox, Put};
 use super::stats::Stats;
 use crate::frame::Frame;
-use crate::source::{FrameSource, Next, SourceError};
+use crate::source::{FrameSource, Next, Recoveries, SourceError};
 
 /// Bad frames that are logged one by one before only the count goes on.
 const LOGGED_BAD_FRAMES: u64 = 10;
@@ -25,10 +25,20 @@ pub fn drain(
     let _close = CloseOnDrop(frames);
     let mut expected = None;
     let mut frame = Frame::default();
+    let mut recoveries = Recoveries::default();
+    let mut stalled = false;
     while !stop.load(Ordering::Relaxed) {
-        match source.next_frame(&mut frame) {
+        let next = source.next_frame(&mut frame);
+        let now = source.recoveries();
+        if now != recoveries {
+            recoveries = now;
+            stats.count(|c| (c.restarts, c.reopens) = (now.restarts, now.reopens));
+        }
+        match next {
             Ok(Next::End) => break,
+            Ok(Next::Pending) => {}
             Ok(Next::Frame) => {
+                stalled = false;
                 let lost = expected.map_or(0, |e| frame.sequence.saturating_sub(e));
                 expected = Some(frame.sequence.saturating_add(1));
                 stats.count(|c| {
@@ -57,6 +67,17 @@ pub fn drain(
                 // The bad frame had a number too; it is not one the driver lost.
                 expected = expected.map(|e: u64| e.saturating_add(1));
                 log_bad(&error, bad);
+            }
+            Err(error @ SourceError::Stalled { .. }) => {
+                stats.count(|c| c.stalls += 1);
+                // A camera may stand still for days.
+                let level = if stalled {
+                    log::Level::Debug
+                } else {
+                    log::Level::Warn
+                };
+                log::log!(level, "{error}");
+                stalled = true;
             }
             Err(error) if error.is_recoverable() => log::warn!("{error}"),
             Err(error) => return Err(error),

@@ -15,7 +15,7 @@
 //! | `rules` | list of `{name, fraction, active}` |
 //! | `state` | what the run can be relied on for after this result: `starting`, `live`, `degraded`, `safe` or `stopped`, see [`RunState`](crate::trigger::RunState) |
 //! | `stages_ms` | `{preprocess, inference, postprocess}` |
-//! | `frames` | counts since the start: `{in, inferred, superseded, driver_lost, bad, undelivered}` |
+//! | `frames` | counts since the start: `{in, inferred, superseded, driver_lost, bad, undelivered}`, and of the source's troubles: `{stalls, restarts, reopens}` |
 //! | `mask_hash` | [`mask_hash`] of the labels, 16 hexadecimal digits: equal masks on two machines have equal hashes |
 //! | `truth` | `{pixel_accuracy, miou}`, see [`score`](super::score()); absent where the truth is unknown |
 //!
@@ -123,6 +123,9 @@ pub struct Frames {
     driver_lost: u64,
     bad: u64,
     undelivered: u64,
+    stalls: u64,
+    restarts: u64,
+    reopens: u64,
 }
 
 impl From<Counters> for Frames {
@@ -134,6 +137,9 @@ impl From<Counters> for Frames {
             driver_lost: counters.driver_lost,
             bad: counters.bad,
             undelivered: counters.undelivered,
+            stalls: counters.stalls,
+            restarts: counters.restarts,
+            reopens: counters.reopens,
         }
     }
 }
@@ -298,7 +304,8 @@ mod tests {
             r#""captured_s":1.5,"stamp":"driver","age_ms":12.345,"coverage":{"sky":0.1,"road":null,"2":0.5},"#,
             r#""rules":[{"name":"near","fraction":0.25,"active":true}],"state":"live","#,
             r#""stages_ms":{"preprocess":0.0,"inference":7.654,"postprocess":0.0},"#,
-            r#""frames":{"in":6,"inferred":2,"superseded":0,"driver_lost":0,"bad":0,"undelivered":0},"#,
+            r#""frames":{"in":6,"inferred":2,"superseded":0,"driver_lost":0,"bad":0,"undelivered":0,"#,
+            r#""stalls":0,"restarts":0,"reopens":0},"#,
             r#""mask_hash":"08328707b4eb6e3a","truth":{"pixel_accuracy":1.0,"miou":1.0}}"#,
             "\n"
         );

@@ -88,6 +88,31 @@ pub struct CameraRequest {
     pub buffers: u32,
     /// How long to wait for a frame before the source counts as stalled.
     pub timeout: Duration,
+    /// How long to try to open it again after it went away; `None` where nothing was
+    /// said, which means for ever.
+    pub reopen: Option<Reopen>,
+    /// Controls to set whenever it is opened: names in snake case, values as text.
+    pub controls: Vec<(String, String)>,
+}
+
+/// How long a camera that went away is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reopen {
+    /// Until it is back.
+    #[default]
+    Forever,
+    /// For so long; zero gives up at once.
+    For(Duration),
+}
+
+impl Reopen {
+    /// Longest time that can be given, in seconds: a week.
+    pub const MAX_SECONDS: u64 = 604_800;
+
+    /// A time in whole seconds, at most [`MAX_SECONDS`](Self::MAX_SECONDS).
+    pub fn for_seconds(seconds: u64) -> Option<Self> {
+        (seconds <= Self::MAX_SECONDS).then(|| Self::For(Duration::from_secs(seconds)))
+    }
 }
 
 impl CameraRequest {
@@ -100,6 +125,18 @@ impl CameraRequest {
             fps: None,
             buffers: 4,
             timeout: Duration::from_millis(2000),
+            reopen: None,
+            controls: Vec::new(),
+        }
+    }
+
+    /// Fills in what this request leaves open.
+    pub fn complete(&mut self, reopen: Option<Reopen>, controls: Vec<(String, String)>) {
+        self.reopen = self.reopen.or(reopen);
+        for (name, value) in controls {
+            if !self.controls.iter().any(|(given, _)| *given == name) {
+                self.controls.push((name, value));
+            }
         }
     }
 }
@@ -235,7 +272,18 @@ fn parse_v4l2(rest: &str) -> Result<SourceUri, String> {
 }
 
 fn parse_camera(path: PathBuf, options: Option<&str>) -> Result<SourceUri, String> {
-    let query = Query::parse(options, &["format", "size", "fps", "buffers", "timeout_ms"])?;
+    let query = Query::parse(
+        options,
+        &[
+            "format",
+            "size",
+            "fps",
+            "buffers",
+            "timeout_ms",
+            "reopen",
+            "ctrl.NAME",
+        ],
+    )?;
     let mut request = CameraRequest::new(path);
     request.format = query.read("format", "yuyv, nv12, mjpeg, rgb24 or grey", |value| {
         CameraFormat::from_name(value)
@@ -259,6 +307,15 @@ fn parse_camera(path: PathBuf, options: Option<&str>) -> Result<SourceUri, Strin
     )? {
         request.timeout = Duration::from_millis(millis);
     }
+    let accepted = format!(
+        "a whole number of seconds from 0 to {}, or forever",
+        Reopen::MAX_SECONDS
+    );
+    request.reopen = query.read("reopen", &accepted, |value| match value {
+        "forever" => Some(Reopen::Forever),
+        seconds => seconds.parse().ok().and_then(Reopen::for_seconds),
+    })?;
+    request.controls = query.named("ctrl.");
     Ok(SourceUri::Camera(request))
 }
 
@@ -372,18 +429,41 @@ mod tests {
             fps: Some(29.97),
             buffers: 8,
             timeout: Duration::from_millis(500),
+            reopen: Some(Reopen::For(Duration::from_secs(30))),
+            controls: vec![
+                ("auto_exposure".into(), "Manual Mode".into()),
+                ("gain".into(), "-5".into()),
+            ],
             ..CameraRequest::new("/dev/v4l/by-id/a cam")
         };
         assert_eq!(
             SourceUri::parse(
                 "v4l2:///dev/v4l/by-id/a%20cam?format=MJPG&size=1280x720&fps=29.97&buffers=8\
-                 &timeout_ms=500"
+                 &timeout_ms=500&reopen=30&ctrl.auto_exposure=Manual%20Mode&ctrl.gain=-5"
             ),
             Ok(SourceUri::Camera(expected))
         );
         for format in CameraFormat::ALL {
             assert_eq!(CameraFormat::from_name(format.name()), Some(format));
         }
+    }
+
+    #[test]
+    fn a_request_is_completed_where_it_says_nothing() {
+        let parse = |text: &str| match SourceUri::parse(text) {
+            Ok(SourceUri::Camera(request)) => request,
+            other => panic!("{other:?}"),
+        };
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let defaults = vec![pair("gain", "1"), pair("focus", "2")];
+        let mut request = parse("/dev/video0?reopen=forever&ctrl.gain=9");
+        request.complete(Reopen::for_seconds(5), defaults.clone());
+        assert_eq!(request.reopen, Some(Reopen::Forever));
+        assert_eq!(request.controls, [pair("gain", "9"), pair("focus", "2")]);
+        let mut request = parse("/dev/video0");
+        request.complete(Reopen::for_seconds(0), defaults.clone());
+        assert_eq!(request.reopen, Some(Reopen::For(Duration::ZERO)));
+        assert_eq!(request.controls, defaults);
     }
 
     #[test]
@@ -420,7 +500,14 @@ mod tests {
             ("/dev/video0?format=h264", &["format", "yuyv", "h264"]),
             ("/dev/video0?buffers=1", &["buffers", "2 to 32"]),
             ("/dev/video0?timeout_ms=0", &["timeout_ms", "600000"]),
-            ("/dev/video0?zoom=2", &["zoom", "timeout_ms"]),
+            ("/dev/video0?reopen=-1", &["reopen", "604800", "forever"]),
+            ("/dev/video0?reopen=604801", &["reopen", "604800"]),
+            ("/dev/video0?ctrl.=1", &["unknown option", "ctrl.NAME"]),
+            (
+                "/dev/video0?ctrl.gain=1&ctrl.gain=2",
+                &["ctrl.gain", "twice"],
+            ),
+            ("/dev/video0?zoom=2", &["zoom", "timeout_ms", "ctrl.NAME"]),
             ("/dev/video0?fps=5&fps=6", &["fps", "twice"]),
             ("/dev/video0?fps", &["fps", "="]),
             ("synthetic://road?frames=0", &["frames", "from 1"]),

@@ -1,188 +1,391 @@
 //! V4L2 cameras: memory-mapped streaming through the `v4l` crate.
+//!
+//! A stream that fails is restarted, a camera that fails or goes away is opened again:
+//!
+//! ```text
+//! streaming ──fault──> restart the stream ──fault again──> away ──attempts──> streaming
+//!     └──────────────────── gone ──────────────────────────^  └──too long──> lost
+//! ```
 
+use std::fs;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use v4l::buffer::{Flags, Metadata};
 
-use super::uri::CameraRequest;
-use super::{FrameSource, Next, Pace, SourceError, SourceInfo};
+use super::uri::{CameraRequest, Reopen};
+use super::{FrameSource, Next, Pace, Recoveries, SourceError, SourceInfo};
 use crate::clock;
-use crate::frame::{Frame, Stamp};
+use crate::frame::Frame;
 
+mod backoff;
 mod capture;
+mod control;
 mod device;
 mod fault;
+mod fingerprint;
 mod holders;
 mod list;
 mod negotiate;
+mod nodes;
 mod offer;
+mod recovery;
 mod sequence;
+mod session;
+mod stamp;
 
+pub use control::{ControlInfo, ControlKind, MenuEntry};
 pub use list::{CameraInfo, FormatInfo, SizeInfo, cameras};
 
-use capture::Capture;
+use backoff::Backoff;
 use device::Device;
-use negotiate::Plan;
+use fingerprint::Fingerprint;
+use recovery::{Recovery, Remedy, Wait};
 use sequence::Sequence;
+use session::Session;
+use stamp::DriverClock;
 
-/// A camera that is streaming.
+/// Longest sleep inside one call.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// A camera that is streaming, or was and is waited for.
 ///
 /// The driver is started by the first call for a frame. The first picture after a
-/// start is dropped. A stream that fails is restarted once; a second failure before
-/// a good frame is [`SourceError::Lost`].
+/// start is dropped.
 pub struct Camera {
+    /// As the user named it.
     uri: String,
+    request: CameraRequest,
+    /// Whether the user named a link, which is followed anew whenever the camera is
+    /// opened.
+    by_link: bool,
+    state: State,
+    /// What the camera is that must come back.
+    fingerprint: Fingerprint,
     description: String,
-    capture: Capture,
-    plan: Plan,
-    timeout: Duration,
+    /// What was told about the driver's choices.
+    notes: Vec<String>,
+    outage: Option<Outage>,
+    backoff: Backoff,
+    recovery: Recovery,
+    recoveries: Recoveries,
     sequence: Sequence,
-    /// Whether the stream was restarted since the last good frame.
-    restarted: bool,
-    ended: bool,
+    driver_clock: DriverClock,
+}
+
+enum State {
+    Streaming(Box<Session>),
+    Away {
+        /// What is still to be released, because the driver refused to stop.
+        held: Option<Box<Session>>,
+        /// When to try again.
+        attempt: Duration,
+    },
+    Ended,
+}
+
+/// The time without a camera, up to the first good frame of one that is back.
+struct Outage {
+    since: Duration,
+    /// The last reason told, so that each is told once.
+    reason: String,
 }
 
 impl Camera {
-    /// Opens the camera, sets format, size and rate, and asks for buffers.
+    /// Opens the camera, sets format, size, rate and controls, and asks for buffers.
     ///
     /// What was not asked for is chosen here: 640x480, in the first of YUYV, NV12,
     /// MJPEG, RGB and grey that the camera offers at that size and rate. A driver
     /// that answers with another size or rate is followed, with a warning.
     ///
     /// # Errors
-    /// [`SourceError::Lost`] if there is no such camera; [`SourceError::Open`] if it
-    /// may not be used, is busy, is no capture device, or has no format that can be
-    /// read.
+    /// [`SourceError::Lost`] if there is no such camera; [`SourceError::BadUri`] for a
+    /// control that cannot be set; [`SourceError::Open`] if it may not be used, is
+    /// busy, is no capture device, or has no format that can be read.
     pub fn open(request: &CameraRequest) -> Result<Self, SourceError> {
+        let session = Session::open(request, &request.path)?;
         let uri = request.path.display().to_string();
-        let open = |reason| SourceError::Open {
-            uri: uri.clone(),
-            reason,
-        };
-        let setup = |what: &str, error: io::Error| fault::setup(&request.path, what, &error);
-        let device = Device::open(&request.path).map_err(|error| setup("opening it", error))?;
-        let identity = device
-            .identity()
-            .map_err(|error| setup("asking what it is", error))?;
-        if let Some(problem) = identity.problem(&uri) {
-            return Err(open(problem));
-        }
-        let (width, height) = request.size.unwrap_or((640, 480));
-        let offers = device
-            .offers(width, height, request.fps)
-            .map_err(|error| setup("listing its formats", error))?;
-        let fourcc = negotiate::choose(&offers, request.format, &uri).map_err(open)?;
-        let ask = negotiate::size_to_ask(fourcc, width, height);
-        let answer = device
-            .set_format(fourcc, ask.0, ask.1)
-            .map_err(|error| setup("setting its format", error))?;
-        let plan = negotiate::plan(&answer, fourcc, &offers).map_err(open)?;
-        if request
-            .size
-            .is_some_and(|size| size != (plan.width, plan.height))
-        {
-            log::warn!(
-                "{uri}: {width}x{height} was asked for, the driver gives {}x{}",
-                plan.width,
-                plan.height
-            );
-        }
-        if answer.interlaced {
-            log::warn!("{uri}: interlaced; both fields are taken as one picture");
-        }
-        let fps = device.set_rate(request.fps);
-        if let Some(warning) = negotiate::rate_warning(request.fps, fps) {
-            log::warn!("{uri}: {warning}");
-        }
-        let rate = fps.map_or(String::new(), |fps| {
-            format!(" {} fps", offer::rate_text(fps))
-        });
-        let description = format!(
-            "{uri} ({}: {}) {}x{} {}{rate}",
-            identity.driver,
-            identity.card,
-            plan.width,
-            plan.height,
-            negotiate::fourcc_text(answer.fourcc),
-        );
-        let capture = Capture::new(device, request.buffers, request.timeout)
-            .map_err(|error| setup("getting buffers", error))?;
+        warn_of(&uri, &session.notes);
         Ok(Self {
             uri,
-            description,
-            capture,
-            plan,
-            timeout: request.timeout,
+            by_link: fs::canonicalize(&request.path).is_ok_and(|node| node != request.path),
+            request: request.clone(),
+            fingerprint: session.fingerprint.clone(),
+            description: session.description.clone(),
+            notes: session.notes.clone(),
+            state: State::Streaming(Box::new(session)),
+            outage: None,
+            backoff: Backoff::default(),
+            recovery: Recovery::default(),
+            recoveries: Recoveries::default(),
             sequence: Sequence::default(),
-            restarted: false,
-            ended: false,
+            driver_clock: DriverClock::started(clock::now()),
         })
     }
 
-    fn lost(&mut self, reason: String) -> SourceError {
-        self.ended = true;
+    fn end(&mut self, reason: String) -> SourceError {
+        self.state = State::Ended;
         SourceError::Lost {
             uri: self.uri.clone(),
             reason,
         }
     }
-}
 
-impl FrameSource for Camera {
-    fn next_frame(&mut self, frame: &mut Frame) -> Result<Next, SourceError> {
-        if self.ended {
-            return Ok(Next::End);
-        }
-        let metadata = loop {
-            match self.capture.next(&mut frame.data) {
-                Ok(metadata) => break metadata,
-                Err(error) if capture::is_timeout(&error) => {
-                    return Err(SourceError::Stalled {
-                        uri: self.uri.clone(),
-                        waited: self.timeout,
-                    });
-                }
-                Err(error) if fault::is_gone(&error) => {
-                    return Err(self.lost(fault::GONE.to_owned()));
-                }
-                Err(error) if self.restarted => {
-                    return Err(self.lost(fault::stream(&error)));
-                }
-                Err(error) => {
-                    log::warn!("{}: {error}; restarting the stream", self.uri);
-                    self.restarted = true;
-                    self.sequence.restarted();
-                    if let Err(error) = self.capture.stop() {
-                        return Err(self.lost(if fault::is_gone(&error) {
-                            fault::GONE.to_owned()
-                        } else {
-                            format!("it cannot be restarted: {error}")
-                        }));
-                    }
-                }
-            }
+    /// A buffer came with `data` in it: makes a frame of it.
+    fn deliver(&mut self, metadata: &Metadata, frame: &mut Frame) -> Result<Next, SourceError> {
+        let State::Streaming(session) = &self.state else {
+            return Ok(Next::Pending);
         };
+        let now = clock::now();
+        self.recovery.buffer(now);
         // A refused frame keeps its number, so that it does not also count as lost.
-        let sequence = self.sequence.widen(metadata.sequence);
+        let sequence = self.sequence.widen(metadata.sequence, now);
+        let plan = &session.plan;
         let flagged = metadata.flags.contains(Flags::ERROR);
-        if let Some(reason) = negotiate::unusable(&self.plan, &frame.data, flagged) {
+        if let Some(reason) = negotiate::unusable(plan, &frame.data, flagged) {
             return Err(SourceError::Corrupt {
                 what: format!("{}: frame {sequence}", self.uri),
                 reason,
             });
         }
-        self.restarted = false;
-        frame.width = self.plan.width;
-        frame.height = self.plan.height;
-        frame.stride = self.plan.stride;
-        frame.format = self.plan.format;
-        frame.colour = self.plan.colour;
+        frame.width = plan.width;
+        frame.height = plan.height;
+        frame.stride = plan.stride;
+        frame.format = plan.format;
+        frame.colour = plan.colour;
         frame.sequence = sequence;
-        (frame.captured, frame.stamp) = stamp(&metadata, clock::now());
+        (frame.captured, frame.stamp) = self.driver_clock.judge(metadata, now);
         frame.truth = None;
         frame.name = None;
+        self.recovery.frame();
+        self.backoff.frame(now);
+        if let Some(outage) = self.outage.take() {
+            self.recoveries.reopens += 1;
+            let seconds = now.saturating_sub(outage.since).as_secs_f64();
+            log::warn!(
+                "{}: back after {seconds:.1} s: {}",
+                self.uri,
+                self.description
+            );
+        }
         Ok(Next::Frame)
+    }
+
+    /// Nothing came for a moment.
+    fn wait(&mut self) -> Result<Next, SourceError> {
+        let now = clock::now();
+        if let Some(error) = self.give_up(now) {
+            return Err(error);
+        }
+        let timeout = self.request.timeout;
+        match self.recovery.nothing(now, timeout) {
+            Wait::Short => return Ok(Next::Pending),
+            Wait::Stall => {}
+            Wait::StallAndRestart => {
+                log::warn!("{}: it stands still; restarting the stream", self.uri);
+                if let Err(reason) = self.restart(now) {
+                    return self.lose(reason, now);
+                }
+            }
+        }
+        Err(SourceError::Stalled {
+            uri: self.uri.clone(),
+            waited: timeout,
+        })
+    }
+
+    /// The stream failed.
+    fn repair(&mut self, error: &io::Error) -> Result<Next, SourceError> {
+        let now = clock::now();
+        if fault::is_gone(error) {
+            return self.lose(fault::GONE.to_owned(), now);
+        }
+        match self.recovery.fault(now) {
+            Remedy::Reopen => self.lose(fault::stream(error), now),
+            Remedy::Restart => {
+                log::warn!("{}: {error}; restarting the stream", self.uri);
+                match self.restart(now) {
+                    Ok(()) => Ok(Next::Pending),
+                    Err(reason) => self.lose(reason, now),
+                }
+            }
+        }
+    }
+
+    fn restart(&mut self, now: Duration) -> Result<(), String> {
+        let State::Streaming(session) = &mut self.state else {
+            return Ok(());
+        };
+        self.recoveries.restarts += 1;
+        self.sequence.restarted();
+        self.driver_clock = DriverClock::started(now);
+        session.restart()
+    }
+
+    /// The camera cannot be read any more: lets go of it, to open it again later.
+    fn lose(&mut self, reason: String, now: Duration) -> Result<Next, SourceError> {
+        self.backoff.broke();
+        let attempt = now + self.backoff.next_wait();
+        let mut held = None;
+        if let State::Streaming(mut session) = std::mem::replace(&mut self.state, State::Ended)
+            && session.capture.release().is_err()
+        {
+            held = Some(session);
+        }
+        if self.request.reopen == Some(Reopen::For(Duration::ZERO)) {
+            return Err(self.end(reason));
+        }
+        self.state = State::Away { held, attempt };
+        if self.outage.is_some() {
+            self.note(reason);
+            return Ok(Next::Pending);
+        }
+        self.outage = Some(Outage {
+            since: now,
+            reason: reason.clone(),
+        });
+        Err(SourceError::Away {
+            uri: self.uri.clone(),
+            reason,
+        })
+    }
+
+    /// Tells why the camera is still away, where that is news.
+    fn note(&mut self, reason: String) {
+        if let Some(outage) = &mut self.outage
+            && outage.reason != reason
+        {
+            log::warn!("{}: still away: {reason}", self.uri);
+            outage.reason = reason;
+        }
+    }
+
+    /// The end of it, if it was away for too long.
+    fn give_up(&mut self, now: Duration) -> Option<SourceError> {
+        let outage = self.outage.as_ref()?;
+        let Some(Reopen::For(limit)) = self.request.reopen else {
+            return None;
+        };
+        if now.saturating_sub(outage.since) < limit {
+            return None;
+        }
+        let reason = format!(
+            "{}; it was not back after {} s, the limit set by reopen",
+            outage.reason,
+            limit.as_secs()
+        );
+        Some(self.end(reason))
+    }
+
+    /// Waits a moment while the camera is away, or tries to open it.
+    fn seek(&mut self, attempt: Duration) -> Result<Next, SourceError> {
+        let now = clock::now();
+        if let Some(error) = self.give_up(now) {
+            return Err(error);
+        }
+        let left = attempt.saturating_sub(now);
+        if !left.is_zero() {
+            std::thread::sleep(left.min(SLICE));
+            return Ok(Next::Pending);
+        }
+        if let Err(reason) = self.reopen() {
+            self.note(reason);
+            if let State::Away { attempt, .. } = &mut self.state {
+                *attempt = now + self.backoff.next_wait();
+            }
+        }
+        Ok(Next::Pending)
+    }
+
+    fn reopen(&mut self) -> Result<(), String> {
+        if let State::Away { held, .. } = &mut self.state {
+            // While it is held, the camera is busy.
+            if let Some(session) = held {
+                (session.capture.release())
+                    .map_err(|error| format!("its driver does not let go of it: {error}"))?;
+            }
+            *held = None;
+        }
+        let node = self.locate()?;
+        let session =
+            Session::open(&self.request, &node).map_err(|error| reason_of(&error).to_owned())?;
+        if !self.fingerprint.is_of(&session.fingerprint) {
+            if !self.by_link {
+                return Err("another camera took its place and is not taken".to_owned());
+            }
+            log::warn!("{}: leads to another camera now", self.uri);
+        }
+        if session.notes != self.notes {
+            warn_of(&self.uri, &session.notes);
+        }
+        self.notes.clone_from(&session.notes);
+        self.fingerprint = session.fingerprint.clone();
+        if session.description != self.description {
+            log::warn!(
+                "{}: it was {}, it is {}",
+                self.uri,
+                self.description,
+                session.description
+            );
+        }
+        self.description.clone_from(&session.description);
+        self.recovery.reopened();
+        self.sequence.restarted();
+        self.driver_clock = DriverClock::started(clock::now());
+        self.state = State::Streaming(Box::new(session));
+        Ok(())
+    }
+
+    /// The node that the camera has now.
+    fn locate(&self) -> Result<PathBuf, String> {
+        let named = &self.request.path;
+        if self.by_link {
+            return Ok(named.clone());
+        }
+        let found: Vec<(PathBuf, Fingerprint)> = nodes::all()
+            .into_iter()
+            .filter_map(|node| Some((node.clone(), fingerprint_at(&node)?)))
+            .collect();
+        fingerprint::choose(&self.fingerprint, named, &found)
+    }
+}
+
+fn fingerprint_at(node: &Path) -> Option<Fingerprint> {
+    Device::open(node).ok()?.fingerprint(node).ok()
+}
+
+fn warn_of(uri: &str, notes: &[String]) {
+    for note in notes {
+        log::warn!("{uri}: {note}");
+    }
+}
+
+/// The part of an error that does not name the camera.
+fn reason_of(error: &SourceError) -> &str {
+    match error {
+        SourceError::Lost { reason, .. }
+        | SourceError::Open { reason, .. }
+        | SourceError::BadUri { reason, .. } => reason,
+        _ => "it cannot be opened",
+    }
+}
+
+impl FrameSource for Camera {
+    fn next_frame(&mut self, frame: &mut Frame) -> Result<Next, SourceError> {
+        let filled = match &mut self.state {
+            State::Ended => return Ok(Next::End),
+            State::Away { attempt, .. } => {
+                let attempt = *attempt;
+                return self.seek(attempt);
+            }
+            State::Streaming(session) => session.capture.next(&mut frame.data),
+        };
+        match filled {
+            Ok(metadata) => self.deliver(&metadata, frame),
+            Err(error) if capture::is_timeout(&error) => self.wait(),
+            Err(error) => self.repair(&error),
+        }
     }
 
     fn info(&self) -> SourceInfo {
@@ -192,66 +395,15 @@ impl FrameSource for Camera {
             frames: None,
         }
     }
-}
 
-/// When a buffer was captured, and by whose clock.
-///
-/// A driver's stamp counts only if it is on the monotonic clock, was set, and does
-/// not lie ahead of `now`. An old stamp is believed: calling a stale picture fresh
-/// is the worse mistake.
-fn stamp(metadata: &Metadata, now: Duration) -> (Duration, Stamp) {
-    let flags = metadata.flags.bits();
-    let monotonic = flags & Flags::TIMESTAMP_MASK.bits() == Flags::TIMESTAMP_MONOTONIC.bits();
-    let seconds = u64::try_from(metadata.timestamp.sec);
-    let micros = u32::try_from(metadata.timestamp.usec);
-    match (seconds, micros) {
-        (Ok(seconds), Ok(micros)) if monotonic && micros < 1_000_000 => {
-            let captured = Duration::new(seconds, micros * 1000);
-            if captured.is_zero() || captured > now {
-                (now, Stamp::Arrival)
-            } else if flags & Flags::TSTAMP_SRC_MASK.bits() == Flags::TSTAMP_SRC_SOE.bits() {
-                (captured, Stamp::Exposure)
-            } else {
-                (captured, Stamp::Driver)
-            }
-        }
-        _ => (now, Stamp::Arrival),
+    fn recoveries(&self) -> Recoveries {
+        self.recoveries
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use v4l::Timestamp;
-
-    fn metadata(flags: u32, sec: i64, usec: i64) -> Metadata {
-        Metadata {
-            flags: Flags::from(flags),
-            timestamp: Timestamp::new(sec, usec),
-            ..Metadata::default()
-        }
-    }
-
-    #[test]
-    fn only_a_sane_monotonic_stamp_counts() {
-        let now = Duration::from_secs(100);
-        let arrival = (now, Stamp::Arrival);
-        let at = Duration::new(99, 5000);
-        assert_eq!(stamp(&metadata(0x2000, 99, 5), now), (at, Stamp::Driver));
-        assert_eq!(stamp(&metadata(0x12000, 99, 5), now), (at, Stamp::Exposure));
-        for (flags, sec, usec) in [
-            (0x0000, 99, 5),
-            (0x4000, 99, 5),
-            (0x2000, 0, 0),
-            (0x2000, 101, 0),
-            (0x2000, -1, 0),
-            (0x2000, 99, -1),
-            (0x2000, 99, 1_000_000),
-            (0x2000, i64::MAX, 999_999),
-        ] {
-            assert_eq!(stamp(&metadata(flags, sec, usec), now), arrival);
-        }
-    }
 
     #[test]
     fn an_absent_camera_says_how_to_find_others() {

@@ -45,8 +45,15 @@ pub fn text(snapshot: &Snapshot, span: Span, machine: &Machine) -> String {
         snapshot.state, c.frames_in, c.inferred, c.superseded, c.driver_lost, c.bad
     );
     // Writing to a String cannot fail.
-    if c.undelivered > 0 {
-        let _ = write!(line, "  undelivered {}", c.undelivered);
+    for (name, count) in [
+        ("undelivered", c.undelivered),
+        ("stalls", c.stalls),
+        ("restarts", c.restarts),
+        ("reopens", c.reopens),
+    ] {
+        if count > 0 {
+            let _ = write!(line, "  {name} {count}");
+        }
     }
     if let Some(age) = &ages.result {
         let _ = write!(line, "  age {} ms", percentiles(age));

@@ -161,6 +161,7 @@ mod tests {
         loop {
             match source.next_frame(&mut frame) {
                 Ok(Next::Frame) => found.push(Ok(frame.data.clone())),
+                Ok(Next::Pending) => {}
                 Ok(Next::End) => return found,
                 Err(error) => found.push(Err(error.to_string())),
             }

@@ -6,7 +6,8 @@ pub(super) struct Query {
 }
 
 impl Query {
-    /// Takes `key=value&…` apart. Fails on a key that is not in `known`.
+    /// Takes `key=value&…` apart. Fails on a key that is not in `known`, where
+    /// `prefix.NAME` stands for every key that begins so.
     pub(super) fn parse(options: Option<&str>, known: &[&str]) -> Result<Self, String> {
         let mut pairs: Vec<(String, String)> = Vec::new();
         let options = options.unwrap_or_default();
@@ -15,7 +16,13 @@ impl Query {
                 return Err(format!("the option '{part}' lacks '=' and a value"));
             };
             let (key, value) = (percent_decode(key)?, percent_decode(value)?);
-            if !known.contains(&key.as_str()) {
+            let is_known = |known: &&str| match known.strip_suffix("NAME") {
+                Some(prefix) => key
+                    .strip_prefix(prefix)
+                    .is_some_and(|name| !name.is_empty()),
+                None => key == **known,
+            };
+            if !known.iter().any(is_known) {
                 return Err(format!(
                     "unknown option '{key}'; known here: {}",
                     known.join(", ")
@@ -27,6 +34,13 @@ impl Query {
             pairs.push((key, value));
         }
         Ok(Self { pairs })
+    }
+
+    /// Every key that begins with `prefix`, without it, with its value.
+    pub(super) fn named(&self, prefix: &str) -> Vec<(String, String)> {
+        (self.pairs.iter())
+            .filter_map(|(key, value)| Some((key.strip_prefix(prefix)?.to_owned(), value.clone())))
+            .collect()
     }
 
     /// The value of `key`, where given; `accepted` says in the error what `read`

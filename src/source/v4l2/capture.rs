@@ -17,6 +17,12 @@ const MAX_BUFFERS: usize = 32;
 /// POLLIN.
 const READABLE: i16 = 1;
 
+/// Longest wait inside one call.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// How often a driver is told to stop that was interrupted while it did.
+const STOPS: u32 = 5;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// No buffer is with the driver.
@@ -33,33 +39,34 @@ enum State {
 /// buffer twice, and the driver refuses. So the wait happens here, before it, and a
 /// start queues the buffers by hand; the first picture is then dropped, because
 /// `next` knows only a buffer that it or `dequeue` took.
+///
+/// `v4l` frees what it holds when the stream is dropped, and panics if it cannot. So
+/// [`release`](Self::release) asks the driver to stop first, and drops only then.
 pub(super) struct Capture {
-    /// Present until drop.
+    /// Present until released.
     stream: Option<Stream<'static>>,
     state: State,
-    timeout: Duration,
 }
 
 impl Capture {
     /// Asks the driver for about `buffers` buffers of the format that is set.
-    pub(super) fn new(device: Device, buffers: u32, timeout: Duration) -> io::Result<Self> {
+    pub(super) fn new(device: &Device, buffers: u32) -> io::Result<Self> {
         let mut stream = device.call(|device| {
             // The stream shares the device's file; its lifetime is bound to nothing.
             Stream::with_buffers(device, Type::VideoCapture, buffers)
         })?;
-        stream.set_timeout(timeout);
+        stream.set_timeout(SLICE);
         Ok(Self {
             stream: Some(stream),
             state: State::Stopped,
-            timeout,
         })
     }
 
-    /// Waits for a filled buffer and copies what is used of it. Starts the stream if
-    /// it is stopped.
+    /// Waits a moment for a filled buffer and copies what is used of it. Starts the
+    /// stream if it is stopped.
     ///
     /// # Errors
-    /// One that [`is_timeout`] knows if nothing came in time, which changes nothing.
+    /// One that [`is_timeout`] knows if nothing came, which changes nothing.
     /// After any other error [`stop`](Self::stop) comes first.
     pub(super) fn next(&mut self, data: &mut Vec<u8>) -> io::Result<Metadata> {
         let Some(stream) = &mut self.stream else {
@@ -70,11 +77,11 @@ impl Capture {
             self.state = State::Started;
         }
         if self.state == State::Started {
-            wait(stream, self.timeout)?;
+            wait(stream, SLICE)?;
             CaptureStream::dequeue(stream)?;
             self.state = State::Running;
         }
-        wait(stream, self.timeout)?;
+        wait(stream, SLICE)?;
         let (bytes, metadata) = match CaptureStream::next(stream) {
             Ok(filled) => filled,
             // The wait was for nothing and the buffer is queued already: this is not
@@ -96,27 +103,45 @@ impl Capture {
     /// afresh.
     pub(super) fn stop(&mut self) -> io::Result<()> {
         self.state = State::Stopped;
-        self.stream.as_mut().map_or(Ok(()), Stream::stop)
+        let Some(stream) = &mut self.stream else {
+            return Ok(());
+        };
+        for _ in 1..STOPS {
+            match stream.stop() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                stopped => return stopped,
+            }
+        }
+        stream.stop()
+    }
+
+    /// Frees the buffers and lets go of the device, which need not be there any more.
+    ///
+    /// # Errors
+    /// The driver refuses to stop, and everything is held as before; the call may be
+    /// repeated.
+    pub(super) fn release(&mut self) -> io::Result<()> {
+        match self.stop() {
+            Err(error) if !fault::is_gone(&error) => return Err(error),
+            _ => {}
+        }
+        // Once stopped, at most one thing is left that can fail: freeing the buffers.
+        // By then they are unmapped, so that closing the file frees them as well, and
+        // the panic does not stop that.
+        if let Err(panic) = guard::contain(|| drop(self.stream.take())) {
+            log::debug!("a camera's buffers were not freed in the ordinary way: {panic}");
+        }
+        Ok(())
     }
 }
 
 impl Drop for Capture {
     fn drop(&mut self) {
-        let Some(mut stream) = self.stream.take() else {
-            return;
-        };
-        // `Stream::drop` panics if the driver refuses to stop or to free the buffers,
-        // and twice in a row, which would abort. So it is asked to stop first, and if
-        // it refuses the stream is left as it is: the kernel cleans up at exit.
-        if let Err(error) = stream.stop()
-            && !fault::is_gone(&error)
-        {
+        // Dropped as it is, the stream would panic, and twice in a row, which would
+        // abort. The kernel cleans up when the program ends.
+        if let Err(error) = self.release() {
             log::warn!("a camera would not stop and stays open: {error}");
-            std::mem::forget(stream);
-            return;
-        }
-        if let Err(panic) = guard::contain(|| drop(stream)) {
-            log::warn!("a camera's buffers could not be freed: {panic}");
+            std::mem::forget(self.stream.take());
         }
     }
 }
@@ -130,15 +155,21 @@ pub(super) fn is_timeout(error: &io::Error) -> bool {
 fn start(stream: &mut Stream<'static>) -> io::Result<()> {
     let mut queued = 0;
     let mut refused = None;
+    let mut lacks_one = false;
     // How many buffers there are is not told; an index beyond them is refused.
     for index in 0..MAX_BUFFERS {
         match CaptureStream::queue(stream, index) {
-            Ok(()) => queued += 1,
+            Ok(()) if refused.is_none() => queued += 1,
+            // One between others was refused: a fault, not the end of the list.
+            Ok(()) => {
+                lacks_one = true;
+                break;
+            }
             Err(error) => refused = Some(error),
         }
     }
     // One is always with the program, so another must be with the driver.
-    if queued < 2 {
+    if queued < 2 || lacks_one {
         return Err(refused.unwrap_or_else(|| io::Error::other("the driver gives no buffers")));
     }
     stream.start()

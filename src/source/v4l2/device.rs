@@ -9,6 +9,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use v4l::capability::Flags;
+use v4l::control::{Description, Flags as ControlFlags, Type as ControlType};
 use v4l::format::FieldOrder;
 use v4l::fraction::Fraction;
 use v4l::frameinterval::FrameInterval;
@@ -18,9 +19,16 @@ use v4l::video::Capture;
 use v4l::video::capture::Parameters;
 use v4l::{Format, FourCC};
 
+use super::control::{self, ControlInfo, ControlKind, Controls, MenuEntry};
+use super::fingerprint::Fingerprint;
 use super::negotiate::{self, Answer};
+use super::nodes;
 use super::offer::{self, Offer};
 use crate::guard;
+
+/// Errno values of a device that has no controls.
+const EINVAL: i32 = 22;
+const ENOTTY: i32 = 25;
 
 /// An open device node.
 pub(super) struct Device(v4l::Device);
@@ -110,6 +118,55 @@ impl Device {
         })
     }
 
+    /// What tells it from other cameras; `node` is where it was opened.
+    pub(super) fn fingerprint(&self, node: &Path) -> io::Result<Fingerprint> {
+        let identity = self.identity()?;
+        // sysfs knows the node, not the links to it.
+        let node = fs::canonicalize(node)?;
+        Ok(Fingerprint {
+            driver: identity.driver,
+            card: identity.card,
+            bus: identity.bus,
+            serial: nodes::unique_serial(&node),
+            index: nodes::index(&node),
+        })
+    }
+
+    /// The controls that it lists, without headings and those that are switched off
+    /// for good.
+    pub(super) fn controls(&self) -> io::Result<Vec<ControlInfo>> {
+        let listed = match self.call(v4l::Device::query_controls) {
+            Ok(listed) => listed,
+            // It has none.
+            Err(error) if matches!(error.raw_os_error(), Some(EINVAL | ENOTTY)) => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let mut controls: Vec<ControlInfo> = listed
+            .into_iter()
+            .filter(|control| {
+                control.typ != ControlType::CtrlClass
+                    && !control.flags.contains(ControlFlags::DISABLED)
+            })
+            .map(describe)
+            .collect();
+        for control in &mut controls {
+            control.current = self.value_of(control);
+        }
+        Ok(controls)
+    }
+
+    fn value_of(&self, control: &ControlInfo) -> Option<i64> {
+        if matches!(control.kind, ControlKind::Button | ControlKind::Other) {
+            return None;
+        }
+        let answer = self.call(|device| device.control(control.id)).ok()?;
+        match answer.value {
+            v4l::control::Value::Integer(value) => Some(value),
+            v4l::control::Value::Boolean(value) => Some(value.into()),
+            _ => None,
+        }
+    }
+
     /// The formats listed: four characters and the driver's description.
     pub(super) fn formats(&self) -> io::Result<Vec<([u8; 4], String)>> {
         let formats = self.call(Capture::enum_formats)?;
@@ -158,23 +215,12 @@ impl Device {
         height: u32,
     ) -> io::Result<Answer> {
         let asked = Format::new(width, height, FourCC::new(&fourcc));
-        let answer = self.call(|device| device.set_format(&asked))?;
-        Ok(Answer {
-            width: answer.width,
-            height: answer.height,
-            fourcc: answer.fourcc.repr,
-            stride: answer.stride,
-            bytes: answer.size,
-            colour: negotiate::colour(
-                answer.fourcc.repr,
-                answer.colorspace as u32,
-                answer.quantization as u32,
-            ),
-            interlaced: !matches!(
-                answer.field_order,
-                FieldOrder::Any | FieldOrder::Progressive
-            ),
-        })
+        Ok(answer(self.call(|device| device.set_format(&asked))?))
+    }
+
+    /// The format that is set.
+    pub(super) fn format(&self) -> io::Result<Answer> {
+        Ok(answer(self.call(Capture::format)?))
     }
 
     /// Asks for a frame rate where one is given and can be set; returns the rate
@@ -194,6 +240,77 @@ impl Device {
             .call(|device| device.set_params(&Parameters::new(interval)))
             .ok()?;
         offer::rate(answer.interval)
+    }
+}
+
+/// What the driver set, in plain numbers.
+fn answer(format: Format) -> Answer {
+    Answer {
+        width: format.width,
+        height: format.height,
+        fourcc: format.fourcc.repr,
+        stride: format.stride,
+        bytes: format.size,
+        colour: negotiate::colour(
+            format.fourcc.repr,
+            format.colorspace as u32,
+            format.quantization as u32,
+        ),
+        interlaced: !matches!(
+            format.field_order,
+            FieldOrder::Any | FieldOrder::Progressive
+        ),
+    }
+}
+
+impl Controls for Device {
+    fn list(&self) -> Result<Vec<ControlInfo>, String> {
+        self.controls()
+            .map_err(|error| format!("its controls cannot be listed: {error}"))
+    }
+
+    fn set(&self, control: &ControlInfo, value: i64) -> Result<(), String> {
+        let value = match control.kind {
+            ControlKind::Button => v4l::control::Value::None,
+            _ => v4l::control::Value::Integer(value),
+        };
+        let id = control.id;
+        self.call(|device| device.set_control(v4l::Control { id, value }))
+            .map_err(|error| format!("setting the control {} failed: {error}", control.name))
+    }
+}
+
+/// A control in plain words; its value now is asked for by the caller.
+fn describe(control: Description) -> ControlInfo {
+    let flags = control.flags;
+    ControlInfo {
+        name: control::snake_case(&control.name),
+        kind: match control.typ {
+            // A list of values under one name.
+            _ if flags.contains(ControlFlags::HAS_PAYLOAD) => ControlKind::Other,
+            ControlType::Integer | ControlType::Integer64 => ControlKind::Integer,
+            ControlType::Boolean => ControlKind::Boolean,
+            ControlType::Menu => ControlKind::Menu,
+            ControlType::IntegerMenu => ControlKind::IntegerMenu,
+            ControlType::Bitmask => ControlKind::Bitmask,
+            ControlType::Button => ControlKind::Button,
+            _ => ControlKind::Other,
+        },
+        min: control.minimum,
+        max: control.maximum,
+        step: control.step,
+        default: control.default,
+        current: None,
+        menu: (control.items.into_iter().flatten())
+            .map(|(value, text)| MenuEntry {
+                value: value.into(),
+                text: text.to_string(),
+            })
+            .collect(),
+        read_only: flags.contains(ControlFlags::READ_ONLY),
+        inactive: flags.contains(ControlFlags::INACTIVE),
+        grabbed: flags.contains(ControlFlags::GRABBED),
+        id: control.id,
     }
 }
 

@@ -1,13 +1,14 @@
 //! The cameras of this machine, for the commands that list them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 use v4l::framesize::FrameSizeEnum;
 
+use super::control::ControlInfo;
 use super::device::Device;
-use super::{fault, negotiate, offer};
+use super::{fault, negotiate, nodes, offer};
 
 /// Longest list of formats, sizes or rates that is collected, against a driver
 /// that lists without end.
@@ -29,6 +30,8 @@ pub struct CameraInfo {
     pub links: Vec<String>,
     /// The formats it lists.
     pub formats: Vec<FormatInfo>,
+    /// The controls it lists.
+    pub controls: Vec<ControlInfo>,
     /// Why it cannot be used and what to try, if it cannot.
     pub problem: Option<String>,
 }
@@ -59,18 +62,10 @@ pub struct SizeInfo {
 /// cameras (codecs, outputs, metadata) are left out; one that cannot be opened is
 /// listed with its problem.
 pub fn cameras() -> Vec<CameraInfo> {
-    let mut nodes: Vec<(u32, PathBuf)> = fs::read_dir("/dev")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| {
-            let name = entry.file_name();
-            let number = name.to_str()?.strip_prefix("video")?.parse().ok()?;
-            Some((number, entry.path()))
-        })
-        .collect();
-    nodes.sort();
-    nodes.iter().filter_map(|(_, path)| examine(path)).collect()
+    nodes::all()
+        .iter()
+        .filter_map(|path| examine(path))
+        .collect()
 }
 
 fn examine(path: &Path) -> Option<CameraInfo> {
@@ -81,6 +76,7 @@ fn examine(path: &Path) -> Option<CameraInfo> {
         bus: String::new(),
         links: links_to(path),
         formats: Vec::new(),
+        controls: Vec::new(),
         problem: None,
     };
     let asked = Device::open(path).and_then(|device| Ok((device.identity()?, device)));
@@ -109,6 +105,10 @@ fn examine(path: &Path) -> Option<CameraInfo> {
         if let Err(reason) = negotiate::choose(&offers, None, &camera.path) {
             camera.problem = Some(reason);
         }
+    }
+    match device.controls() {
+        Ok(controls) => camera.controls = controls,
+        Err(error) => log::warn!("{}: its controls cannot be listed: {error}", camera.path),
     }
     camera.card = identity.card;
     camera.driver = identity.driver;
