@@ -101,3 +101,113 @@ fn spare_frame(spare: &Mailbox<Frame>) -> Frame {
         _ => Frame::default(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::Counters;
+    use crate::source::{Pace, SourceInfo};
+    use std::time::Duration;
+
+    /// What a source does in one call, and how often it has recovered by then.
+    #[derive(Clone, Copy)]
+    enum Step {
+        Frame(u64),
+        Pending,
+        Stalled,
+        Away,
+        Corrupt,
+        Reopened(u64),
+    }
+
+    struct Script {
+        steps: Vec<Step>,
+        recoveries: Recoveries,
+    }
+
+    impl FrameSource for Script {
+        fn next_frame(&mut self, frame: &mut Frame) -> Result<Next, SourceError> {
+            let uri = "test".to_owned();
+            match self.steps.pop() {
+                None => Ok(Next::End),
+                Some(Step::Pending) => Ok(Next::Pending),
+                Some(Step::Frame(sequence)) => {
+                    frame.sequence = sequence;
+                    Ok(Next::Frame)
+                }
+                Some(Step::Reopened(sequence)) => {
+                    self.recoveries.reopens += 1;
+                    self.recoveries.restarts += 2;
+                    frame.sequence = sequence;
+                    Ok(Next::Frame)
+                }
+                Some(Step::Stalled) => Err(SourceError::Stalled {
+                    uri,
+                    waited: Duration::from_secs(1),
+                }),
+                Some(Step::Away) => Err(SourceError::Away {
+                    uri,
+                    reason: "unplugged".into(),
+                }),
+                Some(Step::Corrupt) => Err(SourceError::Corrupt {
+                    what: uri,
+                    reason: "made so".into(),
+                }),
+            }
+        }
+
+        fn info(&self) -> SourceInfo {
+            SourceInfo {
+                description: "script".into(),
+                pace: Pace::Live,
+                frames: None,
+            }
+        }
+
+        fn recoveries(&self) -> Recoveries {
+            self.recoveries
+        }
+    }
+
+    fn counted(steps: &[Step]) -> Counters {
+        let mut source = Script {
+            // The first is taken first.
+            steps: steps.iter().rev().copied().collect(),
+            recoveries: Recoveries::default(),
+        };
+        let (links, stats) = (Links::new(true, false), Stats::default());
+        drain(&mut source, &links, &stats, &AtomicBool::new(false)).unwrap();
+        stats.counters()
+    }
+
+    #[test]
+    fn every_trouble_is_counted_once_and_ends_nothing() {
+        use Step::{Away, Corrupt, Frame, Pending, Reopened, Stalled};
+        let counters = counted(&[
+            Frame(0),
+            Pending,
+            Stalled,
+            Pending,
+            Stalled,
+            // One lost, one damaged.
+            Frame(2),
+            Corrupt,
+            Frame(4),
+            Away,
+            Pending,
+            Reopened(5),
+            Frame(6),
+        ]);
+        let expected = Counters {
+            frames_in: 6,
+            superseded: 4,
+            driver_lost: 1,
+            bad: 1,
+            stalls: 2,
+            restarts: 2,
+            reopens: 1,
+            ..Counters::default()
+        };
+        assert_eq!(counters, expected);
+    }
+}

@@ -100,6 +100,8 @@ impl Worker {
                 break;
             };
             let Some(mut outcome) = spare_outcomes.take() else {
+                // The run ends: it came too late to matter.
+                stats.count(|c| c.superseded += 1);
                 break;
             };
             control.inference.work();
