@@ -22,7 +22,7 @@ pub(super) fn is_gone(error: &io::Error) -> bool {
     error.raw_os_error() == Some(ENODEV)
 }
 
-/// Why a camera that streamed, or was about to, is given up.
+/// Why a camera that streamed, or was about to, is closed.
 pub(super) fn stream(error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(ENOSPC) => "the USB bus has no bandwidth left for it; ask for format=mjpeg, a \
@@ -30,8 +30,8 @@ pub(super) fn stream(error: &io::Error) -> String {
             .to_owned(),
         Some(EBUSY) => "busy: another program streams from it; stop that first".to_owned(),
         _ => format!(
-            "it failed again after a restart: {error}; unplug it and plug it in again, and see \
-             the kernel's log (dmesg)"
+            "restarting its stream does not help: {error}; the kernel's log (dmesg) may tell \
+             why, and so may plugging it in again"
         ),
     }
 }
