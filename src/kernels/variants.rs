@@ -229,6 +229,12 @@ pub static ARGMAX: &[Variant<Resampler>] = &[
 /// Rows of a camera's frame to red, green and blue.
 pub static COLOUR: &[Variant<Colour>] = &[
     #[cfg(target_arch = "x86_64")]
+    Variant::new(
+        "colour-u8-avx512vbmi-32",
+        Tier::Avx512Vbmi,
+        x86_64::imaging::colour_avx512,
+    ),
+    #[cfg(target_arch = "x86_64")]
     Variant::new("colour-u8-avx2-16", Tier::Avx2, x86_64::imaging::colour),
     #[cfg(target_arch = "aarch64")]
     Variant::new("colour-u8-neon-16", Tier::Neon, aarch64::imaging::colour),

@@ -8,7 +8,7 @@ use crate::mask::Mask;
 /// Pixels are counted exactly; a label of `classes` or more counts as a pixel
 /// of no class. A mask without pixels has shares of 0.
 pub fn shares(mask: &Mask, classes: usize, out: &mut Vec<f32>) {
-    let counts = count(&mask.labels);
+    let counts = count(mask);
     let total = (mask.labels.len() as f64).max(1.0);
     out.clear();
     out.extend(
@@ -21,25 +21,34 @@ pub fn shares(mask: &Mask, classes: usize, out: &mut Vec<f32>) {
 }
 
 /// The number of pixels of each label.
-fn count(labels: &[u8]) -> [u64; 256] {
+fn count(mask: &Mask) -> [u64; 256] {
     // Four tables: neighbouring pixels mostly agree, and a count that was just
     // written would have to be waited for.
     let mut tables = [[0u64; 256]; 4];
-    let (blocks, rest) = labels.as_chunks::<BLOCK>();
-    for block in blocks {
-        if is_uniform(block) {
-            tables[0][usize::from(block[0])] += BLOCK as u64;
-            continue;
+    let width = (mask.width as usize).max(1);
+    let mut rows = mask.labels.chunks(width).peekable();
+    while let Some(row) = rows.next() {
+        // A mask that was made larger has many rows that are like the one above.
+        let mut alike = 1;
+        while rows.next_if_eq(&row).is_some() {
+            alike += 1;
         }
-        let (quads, _) = block.as_chunks::<4>();
-        for quad in quads {
-            for (table, &label) in tables.iter_mut().zip(quad) {
-                table[usize::from(label)] += 1;
+        let (blocks, rest) = row.as_chunks::<BLOCK>();
+        for block in blocks {
+            if is_uniform(block) {
+                tables[0][usize::from(block[0])] += BLOCK as u64 * alike;
+                continue;
+            }
+            let (quads, _) = block.as_chunks::<4>();
+            for quad in quads {
+                for (table, &label) in tables.iter_mut().zip(quad) {
+                    table[usize::from(label)] += alike;
+                }
             }
         }
-    }
-    for &label in rest {
-        tables[0][usize::from(label)] += 1;
+        for &label in rest {
+            tables[0][usize::from(label)] += alike;
+        }
     }
     std::array::from_fn(|label| tables.iter().map(|table| table[label]).sum())
 }
@@ -71,9 +80,18 @@ mod tests {
         #[test]
         fn counts_are_exact(
             runs in prop::collection::vec((0u8..6, 1usize..40), 1..20), classes in 1usize..8,
+            again in prop::collection::vec(any::<bool>(), 0..6),
         ) {
             let labels: Vec<u8> = runs.iter().flat_map(|&(l, n)| vec![l; n]).collect();
-            let mask = Mask { width: labels.len() as u32, height: 1, labels };
+            let (width, height) = (labels.len() as u32, 1 + again.len() as u32);
+            // Rows below are like the first, or turned round.
+            let mut labels = labels;
+            for again in again {
+                let row = &labels[..width as usize];
+                let row: Vec<u8> = if again { row.to_vec() } else { row.iter().rev().copied().collect() };
+                labels.extend(row);
+            }
+            let mask = Mask { width, height, labels };
             let mut out = Vec::new();
             shares(&mask, classes, &mut out);
             prop_assert_eq!(out.len(), classes);

@@ -40,7 +40,7 @@ struct Splits {
 
 /// See [`scalar::colour`].
 pub(in crate::kernels) fn colour(factors: &YuvFactors, row: YuvRow<'_>, out: &mut [u8]) {
-    assert!(out.len() % 3 == 0 && row.holds(out.len() / 3));
+    assert!(out.len().is_multiple_of(3) && row.holds(out.len() / 3));
     let splits = Splits {
         luma: Split::new(factors.luma),
         red_v: Split::new(factors.red_v),

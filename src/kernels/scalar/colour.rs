@@ -13,7 +13,7 @@ const BLOCK: usize = 32;
 /// If the row has fewer pixels than `out` takes, or those are not whole.
 #[inline(always)]
 pub fn colour(factors: &YuvFactors, row: YuvRow<'_>, out: &mut [u8]) {
-    assert!(out.len() % 3 == 0 && row.holds(out.len() / 3));
+    assert!(out.len().is_multiple_of(3) && row.holds(out.len() / 3));
     match row {
         YuvRow::Grey(y) => {
             let (pixels, _) = out.as_chunks_mut::<3>();

@@ -7,185 +7,240 @@ use crate::kernels::imaging::{
 };
 use crate::kernels::scalar;
 
-/// Pixels converted at once.
-const PIXELS: usize = 16;
 /// Most rows that the first pass of a filter combines in registers' reach.
 const MOST_TAPS: usize = 16;
-
-/// A factor in units of 2^16, and the rest, which fits 16 bits and a sign.
-#[derive(Clone, Copy)]
-struct Split {
-    units: i16,
-    rest: i16,
-}
-
-impl Split {
-    fn new(factor: i32) -> Self {
-        let units = (factor + (1 << (FACTOR_BITS - 1))) >> FACTOR_BITS;
-        Self {
-            units: units as i16,
-            rest: (factor - (units << FACTOR_BITS)) as i16,
-        }
-    }
-}
 
 /// Two factors for the pairs of a product that adds neighbours.
 fn pair(low: i16, high: i16) -> i32 {
     i32::from(low as u16) | i32::from(high) << 16
 }
 
+/// Factors for pairs of neighbours, of each pair in units of 2^16 and the rest, which fits
+/// 16 bits and a sign. Sums of products with both, the former's shifted, are exact.
+#[derive(Clone, Copy)]
+struct Pair {
+    units: i32,
+    rest: i32,
+}
+
+impl Pair {
+    fn new(low: i32, high: i32) -> Self {
+        let units = |factor: i32| (factor + (1 << (FACTOR_BITS - 1))) >> FACTOR_BITS;
+        let rest = |factor: i32| (factor - (units(factor) << FACTOR_BITS)) as i16;
+        Self {
+            units: pair(units(low) as i16, units(high) as i16),
+            rest: pair(rest(low), rest(high)),
+        }
+    }
+}
+
+/// Luma of the even and the odd pixel of two, and what chroma, U and V, adds to their red,
+/// green and blue.
+fn pairs(factors: &YuvFactors) -> ([Pair; 2], [Pair; 3]) {
+    (
+        [Pair::new(factors.luma, 0), Pair::new(0, factors.luma)],
+        [
+            Pair::new(0, factors.red_v),
+            Pair::new(-factors.green_u, -factors.green_v),
+            Pair::new(factors.blue_u, 0),
+        ],
+    )
+}
+
+/// One half, for rounding.
+const HALF: i32 = 1 << (FACTOR_BITS - 1);
+
+/// Whether two pixels share their chroma, which is what the vectors are made for.
+fn shares_chroma(row: &YuvRow<'_>) -> bool {
+    match row {
+        YuvRow::Packed(..) | YuvRow::SemiPlanar(..) | YuvRow::HalfPlanar(..) => true,
+        YuvRow::Grey(_) | YuvRow::FullPlanar(..) => false,
+    }
+}
+
 /// See [`scalar::colour`].
 pub(in crate::kernels) fn colour(factors: &YuvFactors, row: YuvRow<'_>, out: &mut [u8]) {
-    assert!(out.len() % 3 == 0 && row.holds(out.len() / 3));
-    if let YuvRow::Grey(_) = row {
-        return scalar::colour(factors, row, out);
-    }
-    // SAFETY: the table lists this for processors with AVX2.
+    assert!(out.len().is_multiple_of(3) && row.holds(out.len() / 3));
+    // SAFETY: the table lists this for processors with AVX2; the row holds the pixels.
     unsafe { colour_avx2(factors, row, out) }
 }
 
-/// Sums are exact: of a factor `units * 2^16 + rest` the units are added after the shift
-/// by 16 bits, so that the products of the rests fit 16 by 16 bits. Values between stay
-/// within -700 ..= 1000.
+/// See [`scalar::colour`].
+pub(in crate::kernels) fn colour_avx512(factors: &YuvFactors, row: YuvRow<'_>, out: &mut [u8]) {
+    assert!(out.len().is_multiple_of(3) && row.holds(out.len() / 3));
+    // SAFETY: the table lists this for processors with AVX-512 VBMI; the row holds the
+    // pixels.
+    unsafe { colour_avx512vbmi(factors, row, out) }
+}
+
+/// # Safety
+/// The row holds the pixels of `out`.
 #[target_feature(enable = "avx2")]
-fn colour_avx2(factors: &YuvFactors, row: YuvRow<'_>, out: &mut [u8]) {
-    let luma = Split::new(factors.luma);
-    let red_v = Split::new(factors.red_v);
-    let green_u = Split::new(-factors.green_u);
-    let green_v = Split::new(-factors.green_v);
-    let blue_u = Split::new(factors.blue_u);
-    let word = |value: i16| _mm256_set1_epi16(value);
-    let words = |low, high| _mm256_set1_epi32(pair(low, high));
-    let offset = word(factors.offset as i16);
-    let middle = word(128);
-    // Twice 2^14 is the half that rounds.
-    let two = word(2);
-    let luma_rest = words(luma.rest, 1 << 14);
-    let rests = [
-        words(0, red_v.rest),
-        words(green_u.rest, green_v.rest),
-        words(blue_u.rest, 0),
-    ];
-    let luma_units = word(luma.units);
-    let units = [red_v, green_u, green_v, blue_u].map(|split| word(split.units));
+unsafe fn colour_avx2(factors: &YuvFactors, row: YuvRow<'_>, out: &mut [u8]) {
+    const PIXELS: usize = 16;
+    if !shares_chroma(&row) {
+        return colour_compiled(factors, row, out);
+    }
+    let (luma, chroma) = pairs(factors);
+    let words = |value: i32| _mm256_set1_epi32(value);
+    let product = |values: __m256i, factors: Pair| {
+        let units = _mm256_madd_epi16(values, words(factors.units));
+        let rest = _mm256_madd_epi16(values, words(factors.rest));
+        _mm256_add_epi32(_mm256_slli_epi32::<16>(units), rest)
+    };
+    // Of eight pixels to a half: their reds and greens, and twice their blues.
+    const X: i8 = -1;
+    let places = |a: [i8; 16], b: [i8; 16]| {
+        // SAFETY: both have 16 bytes.
+        let [a, b] = [a, b].map(|order| unsafe { _mm_loadu_si128(order.as_ptr().cast()) });
+        [a, b].map(|order| _mm256_broadcastsi128_si256(order))
+    };
+    let first = places(
+        [0, 8, X, 1, 9, X, 2, 10, X, 3, 11, X, 4, 12, X, 5],
+        [X, X, 0, X, X, 1, X, X, 2, X, X, 3, X, X, 4, X],
+    );
+    let second = places(
+        [13, X, 6, 14, X, 7, 15, X, X, X, X, X, X, X, X, X],
+        [X, 5, X, X, 6, X, X, 7, X, X, X, X, X, X, X, X],
+    );
 
     let (blocks, rest) = out.as_chunks_mut::<{ 3 * PIXELS }>();
     let done = blocks.len() * PIXELS;
     for (number, out) in blocks.iter_mut().enumerate() {
-        // SAFETY: the row holds these pixels, for `out` has them.
-        let (y, u, v) = unsafe { load(row, number * PIXELS) };
-        let y = _mm256_sub_epi16(_mm256_cvtepu8_epi16(y), offset);
-        let u = _mm256_sub_epi16(_mm256_cvtepu8_epi16(u), middle);
-        let v = _mm256_sub_epi16(_mm256_cvtepu8_epi16(v), middle);
-        let (y_low, y_high) = (_mm256_unpacklo_epi16(y, two), _mm256_unpackhi_epi16(y, two));
-        let luma_low = _mm256_madd_epi16(y_low, luma_rest);
-        let luma_high = _mm256_madd_epi16(y_high, luma_rest);
-        let (uv_low, uv_high) = (_mm256_unpacklo_epi16(u, v), _mm256_unpackhi_epi16(u, v));
-        let y = _mm256_mullo_epi16(y, luma_units);
-        let whole = [
-            _mm256_add_epi16(y, _mm256_mullo_epi16(v, units[0])),
-            _mm256_add_epi16(
-                y,
-                _mm256_add_epi16(
-                    _mm256_mullo_epi16(u, units[1]),
-                    _mm256_mullo_epi16(v, units[2]),
+        let x = number * PIXELS;
+        // SAFETY: the caller promises the pixels.
+        let (y, uv) = unsafe {
+            let whole = |from: &[u8], at: usize| _mm_loadu_si128(from.as_ptr().add(at).cast());
+            let half = |from: &[u8], at: usize| _mm_loadl_epi64(from.as_ptr().add(at).cast());
+            match row {
+                YuvRow::Packed(quads) => {
+                    let quads = _mm256_loadu_si256(quads.as_ptr().add(2 * x).cast());
+                    let luma = _mm256_and_si256(quads, _mm256_set1_epi16(0xff));
+                    (luma, _mm256_srli_epi16::<8>(quads))
+                }
+                YuvRow::SemiPlanar(y, uv) => (
+                    _mm256_cvtepu8_epi16(whole(y, x)),
+                    _mm256_cvtepu8_epi16(whole(uv, x)),
                 ),
-            ),
-            _mm256_add_epi16(y, _mm256_mullo_epi16(u, units[3])),
-        ];
-        let mut bytes = [_mm_setzero_si128(); 3];
-        for c in 0..3 {
-            let low = _mm256_add_epi32(luma_low, _mm256_madd_epi16(uv_low, rests[c]));
-            let high = _mm256_add_epi32(luma_high, _mm256_madd_epi16(uv_high, rests[c]));
-            let sums =
-                _mm256_packs_epi32(_mm256_srai_epi32::<16>(low), _mm256_srai_epi32::<16>(high));
-            let sums = _mm256_add_epi16(sums, whole[c]);
-            bytes[c] = _mm_packus_epi16(
-                _mm256_castsi256_si128(sums),
-                _mm256_extracti128_si256::<1>(sums),
-            );
+                YuvRow::HalfPlanar(y, u, v) | YuvRow::FullPlanar(y, u, v) => {
+                    let uv = _mm_unpacklo_epi8(half(u, x / 2), half(v, x / 2));
+                    (_mm256_cvtepu8_epi16(whole(y, x)), _mm256_cvtepu8_epi16(uv))
+                }
+                YuvRow::Grey(_) => return,
+            }
+        };
+        let y = _mm256_sub_epi16(y, _mm256_set1_epi16(factors.offset as i16));
+        let uv = _mm256_sub_epi16(uv, _mm256_set1_epi16(128));
+        let [even, odd] = luma.map(|f| _mm256_add_epi32(product(y, f), words(HALF)));
+        let [r, g, b] = chroma.map(|f| {
+            let chroma = product(uv, f);
+            let even = _mm256_add_epi32(even, chroma);
+            let odd = _mm256_add_epi32(odd, chroma);
+            _mm256_blend_epi16::<0xaa>(_mm256_srli_epi32::<16>(even), odd)
+        });
+        let (rg, bb) = (_mm256_packus_epi16(r, g), _mm256_packus_epi16(b, b));
+        let place = |[a, b]: [__m256i; 2]| {
+            _mm256_or_si256(_mm256_shuffle_epi8(rg, a), _mm256_shuffle_epi8(bb, b))
+        };
+        let (first, second) = (place(first), place(second));
+        let at = out.as_mut_ptr();
+        // SAFETY: twice 16 and 8 bytes are the 48 of a block.
+        unsafe {
+            _mm_storeu_si128(at.cast(), _mm256_castsi256_si128(first));
+            _mm_storel_epi64(at.add(16).cast(), _mm256_castsi256_si128(second));
+            _mm_storeu_si128(at.add(24).cast(), _mm256_extracti128_si256::<1>(first));
+            _mm_storel_epi64(at.add(40).cast(), _mm256_extracti128_si256::<1>(second));
         }
-        store_rgb(bytes, out);
     }
     if !rest.is_empty() {
         scalar::colour(factors, row.skip(done), rest);
     }
 }
 
-/// Y, U and V of [`PIXELS`] pixels from `x` on, a multiple of them.
-///
-/// # Safety
-/// The row has the pixels.
-#[inline]
+/// The portable loop, compiled for the vectors of AVX2.
 #[target_feature(enable = "avx2")]
-unsafe fn load(row: YuvRow<'_>, x: usize) -> (__m128i, __m128i, __m128i) {
-    // SAFETY: the caller promises the bytes that are read.
-    unsafe {
-        let whole = |from: &[u8], at: usize| _mm_loadu_si128(from.as_ptr().add(at).cast());
-        let half = |from: &[u8], at: usize| _mm_loadl_epi64(from.as_ptr().add(at).cast());
-        let twice = |samples: __m128i| _mm_unpacklo_epi8(samples, samples);
-        match row {
-            YuvRow::Packed(quads) => {
-                let (a, b) = (whole(quads, 2 * x), whole(quads, 2 * x + 16));
-                let luma = _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 5, 9, 13, 3, 7, 11, 15);
-                let (a, b) = (_mm_shuffle_epi8(a, luma), _mm_shuffle_epi8(b, luma));
-                let chroma = _mm_unpackhi_epi32(a, b);
-                (
-                    _mm_unpacklo_epi64(a, b),
-                    twice(chroma),
-                    _mm_unpackhi_epi8(chroma, chroma),
-                )
-            }
-            YuvRow::SemiPlanar(y, uv) => {
-                let uv = whole(uv, x);
-                let u = _mm_setr_epi8(0, 0, 2, 2, 4, 4, 6, 6, 8, 8, 10, 10, 12, 12, 14, 14);
-                let v = _mm_setr_epi8(1, 1, 3, 3, 5, 5, 7, 7, 9, 9, 11, 11, 13, 13, 15, 15);
-                (
-                    whole(y, x),
-                    _mm_shuffle_epi8(uv, u),
-                    _mm_shuffle_epi8(uv, v),
-                )
-            }
-            YuvRow::HalfPlanar(y, u, v) => {
-                (whole(y, x), twice(half(u, x / 2)), twice(half(v, x / 2)))
-            }
-            YuvRow::FullPlanar(y, u, v) => (whole(y, x), whole(u, x), whole(v, x)),
-            YuvRow::Grey(y) => (whole(y, x), _mm_set1_epi8(-128), _mm_set1_epi8(-128)),
-        }
-    }
+fn colour_compiled(factors: &YuvFactors, row: YuvRow<'_>, out: &mut [u8]) {
+    scalar::colour(factors, row, out);
 }
 
-/// Sixteen reds, greens and blues as sixteen pixels.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn store_rgb(planes: [__m128i; 3], out: &mut [u8; 3 * PIXELS]) {
-    const X: i8 = -1;
-    let orders = [
-        [
-            [0, X, X, 1, X, X, 2, X, X, 3, X, X, 4, X, X, 5],
-            [X, 0, X, X, 1, X, X, 2, X, X, 3, X, X, 4, X, X],
-            [X, X, 0, X, X, 1, X, X, 2, X, X, 3, X, X, 4, X],
-        ],
-        [
-            [X, X, 6, X, X, 7, X, X, 8, X, X, 9, X, X, 10, X],
-            [5, X, X, 6, X, X, 7, X, X, 8, X, X, 9, X, X, 10],
-            [X, 5, X, X, 6, X, X, 7, X, X, 8, X, X, 9, X, X],
-        ],
-        [
-            [X, 11, X, X, 12, X, X, 13, X, X, 14, X, X, 15, X, X],
-            [X, X, 11, X, X, 12, X, X, 13, X, X, 14, X, X, 15, X],
-            [10, X, X, 11, X, X, 12, X, X, 13, X, X, 14, X, X, 15],
-        ],
-    ];
-    let (parts, _) = out.as_chunks_mut::<16>();
-    for (part, order) in parts.iter_mut().zip(&orders) {
-        // SAFETY: an order has 16 bytes, and so has a part.
-        unsafe {
-            let place =
-                |c: usize| _mm_shuffle_epi8(planes[c], _mm_loadu_si128(order[c].as_ptr().cast()));
-            let bytes = _mm_or_si128(_mm_or_si128(place(0), place(1)), place(2));
-            _mm_storeu_si128(part.as_mut_ptr().cast(), bytes);
+/// # Safety
+/// The row holds the pixels of `out`.
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vbmi")]
+unsafe fn colour_avx512vbmi(factors: &YuvFactors, row: YuvRow<'_>, out: &mut [u8]) {
+    const PIXELS: usize = 32;
+    /// Where each byte of 32 pixels is, among reds and greens, eight and eight by turns, and
+    /// from 64 on twice the blues likewise.
+    const PLACES: [[u8; 64]; 2] = {
+        let mut places = [[0; 64]; 2];
+        let mut at = 0;
+        while at < 3 * PIXELS {
+            let (pixel, colour) = (at / 3, at % 3);
+            let from = [0, 8, 64][colour] + pixel / 8 * 16 + pixel % 8;
+            places[at / 64][at % 64] = from as u8;
+            at += 1;
         }
+        places
+    };
+    let (blocks, rest) = out.as_chunks_mut::<{ 3 * PIXELS }>();
+    let done = blocks.len() * PIXELS;
+    if !shares_chroma(&row) || blocks.is_empty() {
+        // SAFETY: the caller promises the pixels.
+        return unsafe { colour_avx2(factors, row, out) };
+    }
+    let (luma, chroma) = pairs(factors);
+    let words = |value: i32| _mm512_set1_epi32(value);
+    let product = |values: __m512i, factors: Pair| {
+        let units = _mm512_madd_epi16(values, words(factors.units));
+        let rest = _mm512_madd_epi16(values, words(factors.rest));
+        _mm512_add_epi32(_mm512_slli_epi32::<16>(units), rest)
+    };
+    // SAFETY: both have 64 bytes.
+    let places = PLACES.map(|places| unsafe { _mm512_loadu_si512(places.as_ptr().cast()) });
+    for (number, out) in blocks.iter_mut().enumerate() {
+        let x = number * PIXELS;
+        // SAFETY: the caller promises the pixels.
+        let (y, uv) = unsafe {
+            let whole = |from: &[u8], at: usize| _mm256_loadu_si256(from.as_ptr().add(at).cast());
+            let half = |from: &[u8], at: usize| _mm_loadu_si128(from.as_ptr().add(at).cast());
+            match row {
+                YuvRow::Packed(quads) => {
+                    let quads = _mm512_loadu_si512(quads.as_ptr().add(2 * x).cast());
+                    let luma = _mm512_and_si512(quads, _mm512_set1_epi16(0xff));
+                    (luma, _mm512_srli_epi16::<8>(quads))
+                }
+                YuvRow::SemiPlanar(y, uv) => (
+                    _mm512_cvtepu8_epi16(whole(y, x)),
+                    _mm512_cvtepu8_epi16(whole(uv, x)),
+                ),
+                YuvRow::HalfPlanar(y, u, v) | YuvRow::FullPlanar(y, u, v) => {
+                    let (u, v) = (half(u, x / 2), half(v, x / 2));
+                    let uv = _mm256_set_m128i(_mm_unpackhi_epi8(u, v), _mm_unpacklo_epi8(u, v));
+                    (_mm512_cvtepu8_epi16(whole(y, x)), _mm512_cvtepu8_epi16(uv))
+                }
+                YuvRow::Grey(_) => return,
+            }
+        };
+        let y = _mm512_sub_epi16(y, _mm512_set1_epi16(factors.offset as i16));
+        let uv = _mm512_sub_epi16(uv, _mm512_set1_epi16(128));
+        let [even, odd] = luma.map(|f| _mm512_add_epi32(product(y, f), words(HALF)));
+        let [r, g, b] = chroma.map(|f| {
+            let chroma = product(uv, f);
+            let even = _mm512_add_epi32(even, chroma);
+            let odd = _mm512_add_epi32(odd, chroma);
+            _mm512_mask_blend_epi16(0xaaaa_aaaa, _mm512_srli_epi32::<16>(even), odd)
+        });
+        let (rg, bb) = (_mm512_packus_epi16(r, g), _mm512_packus_epi16(b, b));
+        let [first, second] = places.map(|at| _mm512_permutex2var_epi8(rg, at, bb));
+        let at = out.as_mut_ptr();
+        // SAFETY: 64 and 32 bytes are the 96 of a block.
+        unsafe {
+            _mm512_storeu_si512(at.cast(), first);
+            _mm256_storeu_si256(at.add(64).cast(), _mm512_castsi512_si256(second));
+        }
+    }
+    if !rest.is_empty() {
+        // SAFETY: the caller promises these pixels, too.
+        unsafe { colour_avx2(factors, row.skip(done), rest) }
     }
 }
 
