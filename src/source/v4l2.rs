@@ -343,16 +343,28 @@ impl Camera {
         if self.by_link {
             return Ok(named.clone());
         }
-        let found: Vec<(PathBuf, Fingerprint)> = nodes::all()
-            .into_iter()
-            .filter_map(|node| Some((node.clone(), fingerprint_at(&node)?)))
-            .collect();
-        fingerprint::choose(&self.fingerprint, named, &found)
+        let mut found = Vec::new();
+        let mut refused = None;
+        for node in nodes::all() {
+            match fingerprint_at(&node) {
+                Ok(fingerprint) => found.push((node, fingerprint)),
+                // It may be the one, and this user may not look at it.
+                Err(error) if node == *named => refused = Some(error),
+                Err(_) => {}
+            }
+        }
+        fingerprint::choose(&self.fingerprint, named, &found).map_err(|reason| match refused {
+            Some(error) => {
+                let error = fault::setup(named, "asking what it is", &error);
+                reason_of(&error).to_owned()
+            }
+            None => reason,
+        })
     }
 }
 
-fn fingerprint_at(node: &Path) -> Option<Fingerprint> {
-    Device::open(node).ok()?.fingerprint(node).ok()
+fn fingerprint_at(node: &Path) -> io::Result<Fingerprint> {
+    Device::open(node)?.fingerprint(node)
 }
 
 fn warn_of(uri: &str, notes: &[String]) {
