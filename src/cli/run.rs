@@ -14,7 +14,7 @@ use atrous::config::rule::ChipLine;
 use atrous::config::{
     CompiledHeartbeat, CompiledRule, ConfigError, Flags, Settings, heartbeat, rule,
 };
-use atrous::engine::fake::FakeSegmenter;
+use atrous::engine::fake::{FakeSegmenter, Faults};
 use atrous::engine::{Segmenter, Shape};
 use atrous::gpio::{self, DryEdge, DryLine, GpioError, Pin};
 use atrous::pipeline::{self, Parts, Reload};
@@ -186,19 +186,26 @@ fn judge(info: &SourceInfo, inferred: u64, bad: u64) -> Result<()> {
     Ok(())
 }
 
-/// The scene whose own truth is taken for a model, where the settings say so.
-pub fn truth_of(settings: &Settings) -> Result<Option<SceneRequest>> {
-    if settings.model.value != TRUTH {
+/// The scene whose own truth is taken for a model, where the settings say so, and what
+/// is to go wrong with it.
+pub fn truth_of(settings: &Settings) -> Result<Option<(SceneRequest, Faults)>> {
+    let model = settings.model.value.as_str();
+    let (name, faults) = model.split_once('?').unwrap_or((model, ""));
+    if name != TRUTH {
         return Ok(None);
     }
+    let wrong = |reason: String| ConfigError::Value {
+        key: "model".into(),
+        origin: settings.model.origin.to_string(),
+        reason,
+    };
+    let faults = Faults::parse(faults).map_err(|reason| wrong(format!("'{model}': {reason}")))?;
     let source = settings.source.value.as_str();
     match SourceUri::parse(source)? {
-        SourceUri::Scene(request) => Ok(Some(request)),
-        _ => bail!(ConfigError::Value {
-            key: "model".into(),
-            origin: settings.model.origin.to_string(),
-            reason: format!("'{TRUTH}' needs a synthetic:// source, not '{source}'"),
-        }),
+        SourceUri::Scene(request) => Ok(Some((request, faults))),
+        _ => bail!(wrong(format!(
+            "'{TRUTH}' needs a synthetic:// source, not '{source}'"
+        ))),
     }
 }
 
@@ -207,14 +214,15 @@ fn open_model(
     args: &RunArgs,
     importer: &Importer,
 ) -> Result<(Box<dyn Segmenter>, Classes, Fit)> {
-    if let Some(SceneRequest { width, height, .. }) = truth_of(settings)? {
+    if let Some((SceneRequest { width, height, .. }, faults)) = truth_of(settings)? {
         let classes = scene::classes();
         let shape = Shape {
             width,
             height,
             classes: classes.len(),
         };
-        return Ok((Box::new(FakeSegmenter::new(shape)), classes, Fit::Stretch));
+        let fake = FakeSegmenter::new(shape).with_faults(faults);
+        return Ok((Box::new(fake), classes, Fit::Stretch));
     }
     let opened = model::open(
         &settings.model.value,

@@ -8,6 +8,7 @@ answers questions with `CODE WORDS`.  Verbs, for `outside` in a case:
     level LINE         the level that the world outside sees: 0 or 1
     edges LINE         edges since the mark: their number, then SECONDS:LEVEL for each
     clock              seconds since the mark
+    shuffle WORDS      the words in a random order
     screendump NAME    what the monitor shows, as kept/CASE/NAME.png
     key                the power key: an edge on the machine's input line
     check FUNCTION …   a function of the case's Python file; it raises AssertionError or says a note
@@ -15,6 +16,7 @@ answers questions with `CODE WORDS`.  Verbs, for `outside` in a case:
 
 from __future__ import annotations
 
+import random
 import shlex
 import time
 import traceback
@@ -48,8 +50,9 @@ class Outcome:
 class Suite:
     """A machine with the guest's side running in it."""
 
-    def __init__(self, machine: Machine, assets: Assets, kept: Path):
+    def __init__(self, machine: Machine, assets: Assets, kept: Path, seed: int):
         self.machine, self.assets, self.kept = machine, assets, kept
+        self.random = random.Random(seed)
         self.marked, self.since = 0, time.monotonic()
 
     def boot(self) -> str:
@@ -122,6 +125,8 @@ class Suite:
         if verb == "edges":
             edges = self.edges(int(words[0]))
             return " ".join([str(len(edges)), *(f"{e.time:.3f}:{e.level}" for e in edges)])
+        if verb == "shuffle":
+            return " ".join(self.random.sample(words, len(words)))
         if verb == "key":
             self.machine.command("system_powerdown")
             return ""
