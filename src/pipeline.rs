@@ -61,6 +61,10 @@ use stats::{Snapshot, Stats};
 use watchdog::Watchdog;
 use worker::Worker;
 
+/// Frames that circulate, besides the one that capture fills: one on the way, one with
+/// the worker, and one to be taken while these are away.
+const FRAMES: usize = 3;
+
 /// Outcomes that circulate.
 const OUTCOMES: usize = 8;
 
@@ -298,6 +302,9 @@ impl Links {
             delivered: Arc::new(Mailbox::new(waiting_for_sinks, replace)),
             spare_outcomes: Arc::new(Mailbox::new(OUTCOMES, replace)),
         };
+        for _ in 0..FRAMES {
+            links.spare_frames.put(Frame::default());
+        }
         for _ in 0..OUTCOMES {
             links.spare_outcomes.put(Box::default());
         }

@@ -576,7 +576,7 @@ fn signals_end_a_run_cleanly_however_many_come() {
     use std::io::BufRead;
 
     let at = folder();
-    for signal in [Signal::HUP, Signal::QUIT, Signal::INT] {
+    for signal in [Signal::TERM, Signal::QUIT, Signal::INT] {
         let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin("atrous"))
             .args(["run", "--model", "truth", "synthetic://road", "null:"])
             .current_dir(at.path())
@@ -593,6 +593,112 @@ fn signals_end_a_run_cleanly_however_many_come() {
         assert_eq!(child.wait().unwrap().code(), Some(0), "{signal:?}");
         assert!(lines.next().unwrap().unwrap().contains("results"));
     }
+}
+
+#[test]
+fn hup_reloads_the_rules_and_nothing_else() {
+    use rustix::process::{Pid, Signal, kill_process};
+    use std::io::BufRead;
+
+    let at = folder();
+    let rule = |name: &str, line: u32| {
+        format!(
+            "[[rule]]\nname = \"{name}\"\nclasses = [\"Road\"]\non = 0.01\noff = 0.005\n\
+             safe = \"low\"\npin = {{ chip = \"c\", line = {line} }}\n"
+        )
+    };
+    let head = "dry_run_gpio = true\nalpha = 0.5\n";
+    let (one, two) = (rule("one", 1), rule("two", 2));
+    write(at.path(), "c.toml", format!("{head}{one}{two}"));
+    let args = [
+        "run",
+        "-c",
+        "c.toml",
+        "-m",
+        "truth",
+        "synthetic://road",
+        "null:",
+    ];
+    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin("atrous"))
+        .args(args)
+        .current_dir(at.path())
+        .stdin(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let id = Pid::from_child(&child);
+    let mut lines = std::io::BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut until = |word: &str| {
+        let mut before = Vec::new();
+        loop {
+            let line = lines.next().expect("it goes on").unwrap();
+            before.push(line);
+            if before.last().is_some_and(|line| line.contains(word)) {
+                return before;
+            }
+        }
+    };
+    let told = |lines: &[String], word: &str| lines.iter().any(|line| line.contains(word));
+    until("fps");
+    // Rules that cannot work leave those there are alone.
+    write(
+        at.path(),
+        "c.toml",
+        format!("{head}{}", one.replace("Road", "Rode")),
+    );
+    kill_process(id, Signal::HUP).unwrap();
+    let lines = until("the old ones stay");
+    assert!(
+        told(&lines, "Rode") && !told(&lines, "c:1 one"),
+        "{lines:?}"
+    );
+
+    let head = head.replace("0.5", "0.75");
+    write(
+        at.path(),
+        "c.toml",
+        format!("{head}{one}{}", rule("three", 3)),
+    );
+    kill_process(id, Signal::HUP).unwrap();
+    let lines = until("c:3 three -> high");
+    assert!(told(&lines, "alpha needs a restart"), "{lines:?}");
+    assert!(told(&lines, "c:2 two -> low"), "{lines:?}");
+    assert!(!told(&lines, "c:1 one"), "{lines:?}");
+
+    kill_process(id, Signal::TERM).unwrap();
+    assert!(!told(&until("stopped"), "c:2"));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn stats_are_a_line_for_a_person_or_an_object() {
+    let at = folder();
+    let run = [
+        "run",
+        "-m",
+        "truth",
+        "-n",
+        "20",
+        "synthetic://road?pace=demand",
+    ];
+    let output = atrous(&[&["--json"], &run[..]].concat(), b"", at.path());
+    let lines = json_lines(&output);
+    assert_eq!(lines.len(), 20);
+    assert!(
+        lines
+            .iter()
+            .all(|l| l["state"] == "live" && l["stamp"] == "arrival")
+    );
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let last: serde_json::Value = serde_json::from_str(stderr.lines().last().unwrap()).unwrap();
+    let stats = &last["stats"];
+    assert_eq!(
+        (&stats["state"], &stats["final"]),
+        (&"stopped".into(), &true.into())
+    );
+    assert_eq!(stats["frames"]["inferred"], 20);
+    assert!(stats["age_ms"]["p99"].as_f64() >= stats["age_ms"]["p50"].as_f64());
+    assert!(stats["edge_ms"].is_null(), "no rule, no edge");
 }
 
 #[test]

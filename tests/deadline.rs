@@ -197,7 +197,8 @@ impl Oracle {
             }
             newer = Some(seen);
             let stretch = |end: &mut Option<Duration>, now: bool| {
-                *end = now.then(|| end.unwrap_or(seen.captured));
+                // The latest: a stamp that jumped may be behind the one before it.
+                *end = now.then(|| end.unwrap_or_default().max(seen.captured));
                 end.is_some_and(|end| end.saturating_sub(seen.captured) >= self.spec.dwell)
             };
             if stretch(&mut for_it, agrees(seen.value)) {
@@ -277,8 +278,11 @@ impl Run {
         }
         let heart = Pin::new(Level::Low);
         let heartbeat = Heartbeat::new(heart.clone(), BEAT).unwrap();
+        let mut controller = Controller::new(bank, Some(heartbeat));
+        // So that it knows the time from the start.
+        controller.expire(at, |_| {});
         Self {
-            controller: Controller::new(bank, Some(heartbeat)),
+            controller,
             pins,
             oracles: specs.into_iter().map(Oracle::new).collect(),
             heart,
@@ -292,7 +296,10 @@ impl Run {
     fn sample(&mut self, at: Duration, tally: &mut Tally) {
         let state = self.controller.state();
         tally.states[state as usize] += 1;
-        let quiet = matches!(state, RunState::Starting | RunState::Safe | RunState::Stopped);
+        let quiet = matches!(
+            state,
+            RunState::Starting | RunState::Safe | RunState::Stopped
+        );
         for (index, (pin, oracle)) in self.pins.iter().zip(&self.oracles).enumerate() {
             let level = pin.level();
             tally.samples += 1;

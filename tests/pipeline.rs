@@ -8,6 +8,7 @@ use std::time::Duration;
 use atrous::classes::{Class, Classes};
 use atrous::clock;
 use atrous::config::CompiledRule;
+use atrous::config::rule::ChipLine;
 use atrous::engine::fake::FakeSegmenter;
 use atrous::engine::{EngineError, Segmenter, Shape};
 use atrous::frame::{Frame, PixelFormat};
@@ -15,12 +16,12 @@ use atrous::gpio::{DryEdge, DryLine, Pin};
 use atrous::kernels::cpu::Cpu;
 use atrous::logits::Logits;
 use atrous::mask::Mask;
-use atrous::pipeline::{self, Parts, PipelineError};
+use atrous::pipeline::{self, Parts, PipelineError, Reload};
 use atrous::postprocess::region::{ClassSet, Region};
 use atrous::preprocess::Fit;
 use atrous::sink::{Counters, Outcome, Sink, SinkError};
 use atrous::source::{FrameSource, Next, Pace, SourceError, SourceInfo};
-use atrous::trigger::{Level, RuleSpec};
+use atrous::trigger::{Level, RuleSpec, RunState};
 
 const SIZE: u32 = 16;
 
@@ -499,4 +500,162 @@ fn a_region_without_a_pixel_keeps_its_line_safe() {
     parts.rules[0].spec.active = Level::Low;
     run(parts).unwrap();
     assert_eq!(edges_of(&edges), [Level::Low]);
+}
+
+#[test]
+fn inference_that_hangs_ends_the_run_with_safe_lines() {
+    let (seen, edges): (_, Edges) = Default::default();
+    let mut segmenter = troubled();
+    segmenter.hang_at = Some(3);
+    let source = Counted::new(u64::MAX, Pace::Live);
+    let mut parts = parts(source, segmenter, Recorder::new(&seen), &edges);
+    parts.watchdog = HANG / 4;
+    // So that it is not the age which makes the line safe.
+    parts.rules[0].spec.max_age = None;
+    match run(parts).unwrap_err() {
+        PipelineError::Hung { thread, .. } => assert_eq!(thread, "inference"),
+        other => panic!("{other}"),
+    }
+    assert_eq!(edges_of(&edges), WHOLE_STORY);
+}
+
+/// The thread that drives the lines hangs in a write that comes back only after the
+/// run.
+#[test]
+fn lines_are_taken_from_a_trigger_thread_that_hangs() {
+    let (seen, edges): (_, Edges) = Default::default();
+    let source = Counted::new(u64::MAX, Pace::Live);
+    let mut parts = parts(source, troubled(), Recorder::new(&seen), &edges);
+    let second: Edges = Default::default();
+    let (mut rule, _) = rule(&Edges::default(), None);
+    rule.name = "two".into();
+    parts.rules.push(rule);
+    let hangs = {
+        let second = Arc::clone(&second);
+        move |edge: &DryEdge| {
+            second.lock().unwrap().push(edge.level);
+            if edge.level == Level::High {
+                std::thread::sleep(pipeline::TRIGGER_PATIENCE * 20);
+            }
+        }
+    };
+    let pin = DryLine::new("test", 1, Level::Low, "two", hangs);
+    parts.pins.push(Pin::Dry(pin));
+    match run(parts).unwrap_err() {
+        PipelineError::Hung { thread, .. } => assert_eq!(thread, "trigger"),
+        other => panic!("{other}"),
+    }
+    // The line before the one that hangs had gone on, and went safe past the thread.
+    assert_eq!(edges_of(&edges), WHOLE_STORY);
+}
+
+#[test]
+fn the_state_is_in_results_and_in_figures() {
+    let (seen, edges) = Default::default();
+    let parts = parts(
+        Counted::new(50, Pace::OnDemand),
+        troubled(),
+        Recorder::new(&seen),
+        &edges,
+    );
+    let mut last = None;
+    atrous::guard::install();
+    let stop = Arc::new(AtomicBool::new(false));
+    pipeline::run(parts, &stop, &mut |snapshot| last = Some(snapshot.clone())).unwrap();
+    let last = last.unwrap();
+    assert_eq!(last.state, RunState::Stopped);
+    let (ages, edge) = (last.run_ages.result.unwrap(), last.run_ages.edge.unwrap());
+    assert!(ages.p50 <= ages.p95 && ages.p95 <= ages.p99 && ages.p99 <= ages.max);
+    assert!(edge.max >= last.run_ages.write.unwrap().max);
+}
+
+/// A rule on a line of its own, and a pin for it that tells its edges.
+fn lined(name: &str, line: u32, on: f32, edges: &Edges) -> (CompiledRule, Pin) {
+    let (mut rule, _) = rule(&Edges::default(), Some(Duration::from_secs(60)));
+    rule.name = name.into();
+    rule.line = Some(ChipLine {
+        chip: "test".into(),
+        line,
+    });
+    rule.spec.on = on;
+    let edges = Arc::clone(edges);
+    let report = move |edge: &DryEdge| edges.lock().unwrap().push(edge.level);
+    let pin = DryLine::new("test", line, rule.spec.safe, name, report);
+    (rule, Pin::Dry(pin))
+}
+
+#[test]
+fn reloaded_rules_leave_unchanged_lines_alone_and_release_others() {
+    let (low, high) = (Level::Low, Level::High);
+    let (seen, unused) = Default::default();
+    let [kept, changed, removed, new]: [Edges; 4] = Default::default();
+    let mut source = Counted::new(u64::MAX, Pace::Live);
+    source.gap = Duration::from_millis(2);
+    let mut parts = parts(source, troubled(), Recorder::new(&seen), &unused);
+    let before = [
+        lined("removed", 0, 0.5, &removed),
+        lined("kept", 1, 0.5, &kept),
+        lined("changed", 2, 0.5, &changed),
+    ];
+    let (rules, pins): (Vec<_>, Vec<_>) = before.into_iter().unzip();
+    let same = rules[1].clone();
+    (parts.rules, parts.pins) = (rules, pins);
+
+    let requested = Arc::new(AtomicBool::new(false));
+    let mut calls = 0;
+    let read = {
+        // The pin of a changed rule is not opened again.
+        let other = lined("changed", 2, 0.75, &Edges::default()).0;
+        let more = lined("new", 3, 0.5, &Edges::default()).0;
+        move || {
+            calls += 1;
+            match calls {
+                // Rules that are no good change nothing.
+                1 => None,
+                // Nor do those whose pin cannot be had.
+                2 => Some(vec![lined("absent", 9, 0.5, &Edges::default()).0]),
+                _ => Some(vec![more.clone(), same.clone(), other.clone()]),
+            }
+        }
+    };
+    let open = {
+        let new = Arc::clone(&new);
+        move |rule: &CompiledRule| match rule.name.as_str() {
+            "new" => Ok(lined("new", 3, 0.5, &new).1),
+            other => Err(format!("no line for {other}")),
+        }
+    };
+    parts.reload = Some(Reload {
+        requested: Arc::clone(&requested),
+        read: Box::new(read),
+        open: Box::new(open),
+    });
+    let stop = Arc::new(AtomicBool::new(false));
+    let watcher = {
+        let (stop, kept, new) = (Arc::clone(&stop), Arc::clone(&kept), Arc::clone(&new));
+        let (changed, removed) = (Arc::clone(&changed), Arc::clone(&removed));
+        std::thread::spawn(move || {
+            let wait = |done: &dyn Fn() -> bool| {
+                while !done() {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            };
+            wait(&|| edges_of(&kept).len() == 2 && edges_of(&changed).len() == 2);
+            for _ in 0..2 {
+                requested.store(true, Ordering::Relaxed);
+                wait(&|| !requested.load(Ordering::Relaxed));
+            }
+            assert_eq!(edges_of(&removed), [low, high]);
+            requested.store(true, Ordering::Relaxed);
+            wait(&|| edges_of(&new).len() == 2 && edges_of(&changed).len() == 4);
+            assert_eq!(edges_of(&removed), [low, high, low]);
+            stop.store(true, Ordering::Relaxed);
+        })
+    };
+    atrous::guard::install();
+    pipeline::run(parts, &stop, &mut |_| {}).unwrap();
+    watcher.join().unwrap();
+    assert_eq!(edges_of(&kept), [low, high, low], "no glitch");
+    assert_eq!(edges_of(&changed), [low, high, low, high, low]);
+    assert_eq!(edges_of(&new), [low, high, low]);
 }

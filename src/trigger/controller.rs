@@ -117,11 +117,12 @@ impl<P: OutputPin, const N: usize> Controller<P, N> {
         self.judge(driven, now, &mut tell);
     }
 
-    /// Notes that the source has reported a fault, though results may go on.
-    pub fn source_fault(&mut self, now: Duration, mut tell: impl FnMut(Notice<P::Error>)) {
+    /// Notes that the source has reported a fault, though results may go on, and does
+    /// what is due.
+    pub fn source_fault(&mut self, now: Duration, tell: impl FnMut(Notice<P::Error>)) {
         let now = self.advance(now);
         self.fault = Some((Event::SourceFault, now));
-        self.judge(Ok(()), now, &mut tell);
+        self.expire(now, tell);
     }
 
     /// Every line goes safe and stays so, whatever comes: the run is about to end.

@@ -63,9 +63,9 @@ impl<P: OutputPin> Line<P> {
     ///
     /// The line goes safe at once if the fraction is no number from 0 to 1, if the
     /// frame has already reached `max_age`, or if results come at less than
-    /// `min_rate`. The dwell starts anew if the frame
-    /// follows the one before by `max_age` or more, since nothing is known of the
-    /// time between. A `captured` after `now` is taken as `now`.
+    /// `min_rate`. If the result before has reached `max_age` by now,
+    /// the line counts as safe before this one is looked at, and its dwell starts
+    /// anew: nothing is known of the time between. A `captured` after `now` is taken as `now`.
     ///
     /// Returns an edge if the pin took a level that it was not known to have.
     ///
@@ -88,10 +88,8 @@ impl<P: OutputPin> Line<P> {
         if self.too_few(now) {
             return self.fail_safe(now);
         }
-        if self
-            .captured
-            .is_some_and(|last| self.too_old(last, captured))
-        {
+        if self.captured.is_some_and(|last| self.too_old(last, now)) {
+            self.state = State::Safe;
             self.candidate = None;
         }
         self.captured = Some(captured);
