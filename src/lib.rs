@@ -29,6 +29,7 @@ pub mod postprocess;
 pub mod preprocess;
 pub mod program;
 pub mod quantize;
+mod query;
 pub mod sink;
 pub mod source;
 pub mod synthetic;

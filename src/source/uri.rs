@@ -5,10 +5,7 @@ use std::time::Duration;
 
 use super::{Pace, SourceError};
 use crate::frame::{self, MAX_SIDE};
-
-mod query;
-
-use query::Query;
+use crate::query::{self, Query};
 
 /// Every way to name a source, for messages.
 const FORMS: &str = "a picture, a folder, a pattern such as 'shots/*.png', '-' (a Y4M or MJPEG \

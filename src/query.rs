@@ -1,14 +1,14 @@
 //! The options behind a URI's question mark.
 
 /// Options, decoded; every key is known and comes once.
-pub(super) struct Query {
+pub struct Query {
     pairs: Vec<(String, String)>,
 }
 
 impl Query {
     /// Takes `key=value&…` apart. Fails on a key that is not in `known`, where
     /// `prefix.NAME` stands for every key that begins so.
-    pub(super) fn parse(options: Option<&str>, known: &[&str]) -> Result<Self, String> {
+    pub fn parse(options: Option<&str>, known: &[&str]) -> Result<Self, String> {
         let mut pairs: Vec<(String, String)> = Vec::new();
         let options = options.unwrap_or_default();
         for part in options.split('&').filter(|part| !part.is_empty()) {
@@ -37,7 +37,7 @@ impl Query {
     }
 
     /// Every key that begins with `prefix`, without it, with its value.
-    pub(super) fn named(&self, prefix: &str) -> Vec<(String, String)> {
+    pub fn named(&self, prefix: &str) -> Vec<(String, String)> {
         (self.pairs.iter())
             .filter_map(|(key, value)| Some((key.strip_prefix(prefix)?.to_owned(), value.clone())))
             .collect()
@@ -45,7 +45,7 @@ impl Query {
 
     /// The value of `key`, where given; `accepted` says in the error what `read`
     /// takes.
-    pub(super) fn read<T>(
+    pub fn read<T>(
         &self,
         key: &str,
         accepted: &str,
@@ -63,7 +63,7 @@ impl Query {
 
 /// Replaces every `%XX`. The result must be UTF-8 without a zero byte, which no
 /// path can hold.
-pub(super) fn percent_decode(text: &str) -> Result<String, String> {
+pub fn percent_decode(text: &str) -> Result<String, String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {
