@@ -1,4 +1,4 @@
-//! Where results go: files, the terminal, JSON lines, or nowhere.
+//! Where results go: files, the terminal, a display, JSON lines, or nowhere.
 
 use std::time::Duration;
 
@@ -10,11 +10,15 @@ use crate::frame::{MAX_SIDE, Stamp, size_is_allowed};
 use crate::mask::Mask;
 use crate::trigger::RunState;
 
+#[cfg(target_os = "linux")]
+pub mod display;
 mod fault;
 pub mod files;
 pub mod json;
 pub mod null;
 mod options;
+mod proportions;
+mod rate;
 mod score;
 mod select;
 pub mod terminal;
@@ -200,6 +204,14 @@ pub enum SinkError {
         /// As given by the user.
         uri: String,
         /// What would be right.
+        reason: String,
+    },
+    /// A device is absent, in use, or may not be used.
+    #[error("sink '{uri}': {reason}")]
+    Open {
+        /// As given by the user.
+        uri: String,
+        /// The cause, and what to do.
         reason: String,
     },
     /// Writing failed.

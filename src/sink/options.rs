@@ -9,7 +9,8 @@ use super::terminal::FiguresLine;
 /// How results are drawn and encoded.
 #[derive(Debug, Clone)]
 pub struct SinkOptions {
-    /// The pictures that a folder or file pattern gets of each result.
+    /// The pictures that a folder or file pattern gets of each result. A display shows
+    /// the first that can be drawn.
     pub visualize: Vec<Visual>,
     /// Weight of the class colour in an overlay, 0..=1.
     pub alpha: f32,

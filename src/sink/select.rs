@@ -2,19 +2,26 @@
 
 use std::io::stdout;
 
+#[cfg(target_os = "linux")]
+use super::display::{Address, DisplaySink};
 use super::files::{FilesPlan, SHELL_HINT};
 use super::json::JsonSink;
 use super::null::NullSink;
 use super::terminal::TerminalSink;
 use super::{Sink, SinkError, SinkOptions};
 
-const FORMS: &str = "known are null:, terminal: (or term:), json:, a folder (out/), \
-                     numbered files (out/mask_%05d.png) and one file (mask.png)";
+const FORMS: &str = "known are null:, terminal: (or term:), display: (or \
+                     display:///dev/dri/card1?connector=HDMI-A-1), fb:///dev/fb0, json:, a folder \
+                     (out/), numbered files (out/mask_%05d.png) and one file (mask.png)";
 
 /// Opens the sink that `uri` names:
 ///
 /// - `null:` takes results and keeps none;
 /// - `terminal:` (or `term:`) draws the newest result in the terminal;
+/// - `display:` shows the newest result on the first output of a graphics card that a
+///   monitor is plugged into; `display:///dev/dri/card1?connector=HDMI-A-1&mode=1280x720`
+///   names the card, the connector and the mode, each of which may go;
+/// - `fb:///dev/fb0` shows it on a framebuffer device;
 /// - `json:` prints a line of JSON a result on stdout;
 /// - a path that ends in `/`, has no extension or is an existing folder: a
 ///   folder of pictures;
@@ -29,7 +36,8 @@ const FORMS: &str = "known are null:, terminal: (or term:), json:, a folder (out
 ///
 /// # Errors
 /// [`SinkError::BadUri`] where the name or the options make no sense together,
-/// [`SinkError::Write`] where the folder cannot be created.
+/// [`SinkError::Write`] where the folder cannot be created, [`SinkError::Open`] where a
+/// display cannot be had.
 pub fn open(uri: &str, options: &SinkOptions) -> Result<Box<dyn Sink>, SinkError> {
     Ok(match Kind::parse(uri, options)? {
         Kind::Null => Box::new(NullSink),
@@ -38,6 +46,8 @@ pub fn open(uri: &str, options: &SinkOptions) -> Result<Box<dyn Sink>, SinkError
             TerminalSink::stdout(options.colour, options.alpha)
                 .with_lines(options.figures.clone(), options.hint.clone()),
         ),
+        #[cfg(target_os = "linux")]
+        Kind::Display(address) => Box::new(DisplaySink::open(uri, &address, options)?),
         Kind::Files(plan) => Box::new(plan.open()?),
     })
 }
@@ -46,21 +56,40 @@ pub fn open(uri: &str, options: &SinkOptions) -> Result<Box<dyn Sink>, SinkError
 /// created.
 ///
 /// # Errors
-/// [`SinkError::BadUri`] as [`open`], and for a second single file: that is what a
-/// shell makes of a pattern which was meant for the source.
+/// [`SinkError::BadUri`] as [`open`], for a second single file, which is what a shell
+/// makes of a pattern that was meant for the source, and for a second sink on a display
+/// that may be the first one's: a card and a framebuffer have one user.
 pub fn check(names: &[String], options: &SinkOptions) -> Result<(), SinkError> {
     let mut single = None;
+    #[cfg(target_os = "linux")]
+    let mut displays: Vec<(&String, Address)> = Vec::new();
     for name in names {
-        if matches!(Kind::parse(name, options)?, Kind::Files(plan) if plan.is_single())
-            && let Some(first) = single.replace(name)
-        {
-            return Err(SinkError::BadUri {
-                uri: name.clone(),
-                reason: format!(
-                    "is a second single file beside '{first}'; name a folder (out/) for \
-                     several pictures; {SHELL_HINT}"
-                ),
-            });
+        let clash = |reason| SinkError::BadUri {
+            uri: name.clone(),
+            reason,
+        };
+        match Kind::parse(name, options)? {
+            Kind::Files(plan) if plan.is_single() => {
+                if let Some(first) = single.replace(name) {
+                    return Err(clash(format!(
+                        "is a second single file beside '{first}'; name a folder (out/) for \
+                         several pictures; {SHELL_HINT}"
+                    )));
+                }
+            }
+            #[cfg(target_os = "linux")]
+            Kind::Display(address) => {
+                let taken = displays.iter().find(|d| d.1.may_share_device(&address));
+                if let Some((first, _)) = taken {
+                    return Err(clash(format!(
+                        "may be the device of '{first}', and a device shows one sink's pictures; \
+                         leave one out, or name another card for each, as in \
+                         display:///dev/dri/card1"
+                    )));
+                }
+                displays.push((name, address));
+            }
+            _ => {}
         }
     }
     Ok(())
@@ -70,6 +99,8 @@ enum Kind {
     Null,
     Json,
     Terminal,
+    #[cfg(target_os = "linux")]
+    Display(Address),
     Files(Box<FilesPlan>),
 }
 
@@ -88,16 +119,23 @@ impl Kind {
         let Some((scheme, rest)) = split_scheme(uri) else {
             return match uri {
                 "" | "-" => Err(bad(format!("names nothing to write to; {FORMS}"))),
-                "null" | "terminal" | "term" | "json" => Err(bad(format!(
+                "null" | "terminal" | "term" | "json" | "display" | "fb" => Err(bad(format!(
                     "write '{uri}:' for the sink, '{uri}/' for a folder"
                 ))),
                 path => FilesPlan::new(path, options).map(|plan| Self::Files(Box::new(plan))),
             };
         };
-        let kind = match scheme.to_ascii_lowercase().as_str() {
+        let scheme = scheme.to_ascii_lowercase();
+        #[cfg(target_os = "linux")]
+        if let Some(address) = Address::parse(&scheme, rest) {
+            return address.map(Self::Display).map_err(bad);
+        }
+        let kind = match scheme.as_str() {
             "null" => Self::Null,
             "json" => Self::Json,
             "terminal" | "term" => Self::Terminal,
+            #[cfg(not(target_os = "linux"))]
+            "display" | "fb" => return Err(bad("displays need Linux".into())),
             _ => return Err(bad(format!("there is no '{scheme}:'; {FORMS}"))),
         };
         if !matches!(rest, "" | "//") {
@@ -143,6 +181,7 @@ mod tests {
         }
         assert!(refusal("json:a.txt", &options).contains("nothing may follow"));
         assert!(refusal("null", &options).contains("'null:'"));
+        assert!(refusal("display://?mode=1", &options).contains("1280x720"));
     }
 
     #[test]
@@ -156,6 +195,10 @@ mod tests {
         let name = format!("{}/", path.display());
         assert_eq!(check(&[&name, "term:", "no_such.png"]), Ok(()));
         assert!(!path.exists());
+        let displays = ["display:", "fb:", "fb:///dev/fb1"];
+        assert_eq!(check(&displays), Ok(()));
+        let error = check(&["display:///dev/dri/card0", "display:"]).unwrap_err();
+        assert!(error.to_string().contains("one sink's"), "{error}");
         assert!(check(&["a.bmp"]).is_err() && check(&["null:", "nope:"]).is_err());
         let error = check(&["no_such_a.png", "no_such_b.png"]).unwrap_err();
         assert!(error.to_string().contains("quote it"), "{error}");

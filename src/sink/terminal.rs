@@ -7,9 +7,9 @@
 //! is printed at the end.
 
 use std::io::{self, IsTerminal, Stdout, Write};
-use std::time::Duration;
 
 use super::fault::fault;
+use super::rate::Rate;
 use super::{Outcome, Sink, SinkError};
 use crate::classes::Classes;
 
@@ -278,36 +278,10 @@ impl<W: Write + Send> Drop for TerminalSink<W> {
     }
 }
 
-/// Results a second, smoothed over about the last second.
-#[derive(Debug, Default)]
-struct Rate {
-    last: Option<(u64, Duration)>,
-    per_second: Option<f64>,
-}
-
-impl Rate {
-    fn count(&mut self, outcome: &Outcome) {
-        let (index, finished) = (outcome.index, outcome.finished);
-        if let Some((last_index, last_finished)) = self.last
-            && let elapsed = finished.saturating_sub(last_finished).as_secs_f64()
-            && elapsed > 0.0
-        {
-            // Indices, not calls: results that were not drawn count as well.
-            let now = index.saturating_sub(last_index) as f64 / elapsed;
-            let keep = (-elapsed).exp();
-            let before = self.per_second.unwrap_or(now);
-            self.per_second = Some(before * keep + now * (1.0 - keep));
-        }
-        self.last = Some((index, finished));
-    }
-
-    fn per_second(&self) -> Option<f64> {
-        self.per_second
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::mask::Mask;
 
@@ -447,15 +421,5 @@ mod tests {
         sink.consume(&outcome(0), &Classes::default()).unwrap();
         sink.consume(&outcome(1), &Classes::default()).unwrap();
         assert!(String::from_utf8_lossy(&sink.out.0).contains(CLEAR_ALL));
-    }
-
-    #[test]
-    fn the_rate_counts_results_not_drawings() {
-        let mut rate = Rate::default();
-        assert_eq!(rate.per_second(), None);
-        for index in (0..100).step_by(5) {
-            rate.count(&outcome(index));
-        }
-        assert!((rate.per_second().unwrap() - 10.0).abs() < 1e-6);
     }
 }

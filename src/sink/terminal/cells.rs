@@ -4,9 +4,10 @@ use super::canvas::Canvas;
 use super::colour::{ColourMode, Pen};
 use super::legend::legend;
 use super::letters::letters;
-use super::scale::{averaged, fitted, majority};
+use super::scale::{averaged, majority};
 use crate::classes::Classes;
 use crate::sink::Outcome;
+use crate::sink::proportions::fitted;
 use crate::sink::visual::blend;
 
 /// Lines that the picture leaves free: legend, status, and the log's.
