@@ -702,6 +702,33 @@ fn stats_are_a_line_for_a_person_or_an_object() {
 }
 
 #[test]
+fn displays_are_sinks_and_two_on_one_card_are_refused_before_the_first_opens() {
+    let at = folder();
+    let scene = "synthetic://road?size=64x48&frames=1";
+    let run = |sinks: &[&str]| {
+        let args = [&["run", scene], sinks, &["-m", "truth"]].concat();
+        let output = atrous(&args, b"", at.path());
+        let text = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), text)
+    };
+    let (code, text) = run(&["display:///dev/null", "display:///dev/../dev/null"]);
+    assert_eq!(code, Some(USAGE), "{text}");
+    assert!(text.contains("one sink's pictures"), "{text}");
+    let (code, text) = run(&["display:?size=1x1"]);
+    assert_eq!(code, Some(USAGE), "{text}");
+    // Alone, a display is no source.
+    for (sink, word) in [
+        ("display:///dev/null", "no graphics card"),
+        ("fb:///dev/null", "no framebuffer"),
+    ] {
+        let output = atrous(&["run", sink, "-m", "truth"], b"", at.path());
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(RUNTIME), "{text}");
+        assert!(text.contains(word), "{text}");
+    }
+}
+
+#[test]
 fn devices_and_doctor_answer_on_any_machine() {
     let at = folder();
     let output = atrous(&["devices", "--json"], b"", at.path());

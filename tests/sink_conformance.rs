@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use atrous::classes::{Class, Classes};
 use atrous::mask::Mask;
+#[cfg(target_os = "linux")]
+use atrous::sink::display::{DisplaySink, Geometry, PixelFormat, fbdev::Framebuffer};
 use atrous::sink::json::JsonSink;
 use atrous::sink::null::NullSink;
 use atrous::sink::terminal::{ColourMode, TerminalSink};
@@ -69,11 +71,33 @@ fn terminal(live: bool, mode: ColourMode) -> TerminalSink<io::Sink> {
     TerminalSink::new(io::sink(), |_| Some((60, 20)), live, mode, 0.5)
 }
 
+/// A display whose memory is a file, with rows that are farther apart than they are long.
+#[cfg(target_os = "linux")]
+fn display(folder: &Path, format: PixelFormat) -> Box<dyn Sink> {
+    let path = folder.join(format!("{format:?}"));
+    let geometry = Geometry {
+        width: 160,
+        height: 120,
+        stride: 160 * format.bytes() + 12,
+        format,
+    };
+    fs::write(&path, vec![0; geometry.length().unwrap()]).unwrap();
+    let file = fs::OpenOptions::new().read(true).write(true).open(path);
+    let screen = Framebuffer::new(file.unwrap(), "a file", geometry, 0).unwrap();
+    Box::new(DisplaySink::new(Box::new(screen), &all_visuals()))
+}
+
 /// Every sink that takes more than one result, by name.
 fn sinks(folder: &Path) -> Vec<(&'static str, Box<dyn Sink>)> {
     let path = |name: &str| folder.join(name).display().to_string();
     let open = |uri: &str, options: &SinkOptions| open(uri, options).unwrap();
     vec![
+        #[cfg(target_os = "linux")]
+        ("display, 32 bits", display(folder, PixelFormat::Xrgb8888)),
+        #[cfg(target_os = "linux")]
+        ("display, 24 bits", display(folder, PixelFormat::Rgb888)),
+        #[cfg(target_os = "linux")]
+        ("display, 16 bits", display(folder, PixelFormat::Rgb565)),
         ("null", Box::new(NullSink)),
         ("json", Box::new(JsonSink::new(io::sink(), "a buffer"))),
         ("terminal, true", Box::new(terminal(true, ColourMode::True))),
@@ -148,7 +172,8 @@ fn finish_may_come_twice_or_at_once() {
 fn files_and_json_want_every_result_and_displays_the_newest() {
     let folder = tempfile::tempdir().unwrap();
     for (name, sink) in sinks(folder.path()) {
-        let newest_only = name == "null" || name.starts_with("terminal");
+        let newest_only =
+            name == "null" || name.starts_with("terminal") || name.starts_with("display");
         assert_eq!(sink.wants_every_result(), !newest_only, "{name}");
     }
 }
@@ -216,6 +241,32 @@ fn streams_name_themselves_and_tell_a_lost_reader_apart() {
             assert!(error.to_string().contains(name), "{error}");
         }
     }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_is_no_display_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("fb0");
+    fs::write(&file, "no framebuffer").unwrap();
+    for (uri, word) in [
+        (format!("fb://{}", file.display()), "no framebuffer"),
+        (format!("display://{}", file.display()), "no graphics card"),
+        ("fb:///dev/null".to_owned(), "no framebuffer"),
+        ("display:///dev/null".to_owned(), "no graphics card"),
+        ("fb:///no/such".to_owned(), "there is no /no/such"),
+        ("display:///no/such".to_owned(), "there is no /no/such"),
+    ] {
+        match open(&uri, &SinkOptions::default()) {
+            Err(error @ SinkError::Open { .. }) => {
+                let text = error.to_string();
+                assert!(text.contains(&uri) && text.contains(word), "{text}");
+            }
+            Err(error) => panic!("{uri}: {error}"),
+            Ok(_) => panic!("{uri} was opened"),
+        }
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), "no framebuffer");
 }
 
 #[test]

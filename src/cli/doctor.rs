@@ -5,9 +5,11 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use clap::Args;
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
 use serde::Serialize;
 
-use atrous::devices::{CpuFreq, DeviceGroups, Sysfs, ThermalZone, Throttle};
+use atrous::devices::{CpuFreq, DeviceGroups, DisplayInfo, Sysfs, ThermalZone, Throttle};
 use atrous::engine::program::Options;
 use atrous::gpio;
 use atrous::mask::Mask;
@@ -95,6 +97,7 @@ pub fn run(args: &DoctorArgs, global: &Global) -> Result<()> {
         cpu(&sysfs),
         cameras(&groups),
         gpio_chips(&groups),
+        displays(&sysfs.displays(), &groups),
         governor(&sysfs.governors()),
         temperature(&sysfs.thermal()),
         throttling(sysfs.throttled()),
@@ -195,6 +198,49 @@ fn gpio_chips(groups: &[String]) -> Check {
             "rules can be tried with --dry-run-gpio; in a container pass /dev/gpiochip* in",
         ),
     }
+}
+
+/// What `display:` and `fb:` would find. Nothing is opened: that alone would take a card
+/// away from the next program that wants it.
+fn displays(displays: &[DisplayInfo], groups: &[String]) -> Check {
+    let usable: Vec<&DisplayInfo> = displays
+        .iter()
+        .filter(|d| d.connected != Some(false))
+        .collect();
+    if usable.is_empty() {
+        let found = match displays.len() {
+            0 => "none",
+            _ => "no monitor is plugged in",
+        };
+        return Check::ok(
+            "displays",
+            format!("{found}; only display: and fb: need one"),
+        );
+    }
+    let names: Vec<String> = usable
+        .iter()
+        .map(|d| format!("{} ({})", d.name, d.device))
+        .collect();
+    let barred = usable.iter().find(|d| !may_open(&d.device));
+    match barred {
+        Some(display) if !in_group(groups, |g| g.video) => Check::warn(
+            "displays",
+            format!("no permission for {}", display.device),
+            "for display: and fb: sudo usermod -aG video $USER, then log in again",
+        ),
+        Some(display) => Check::warn(
+            "displays",
+            format!("no permission for {}", display.device),
+            "for display: and fb: see who may use it: ls -l /dev/dri /dev/fb*",
+        ),
+        None => Check::ok("displays", names.join(", ")),
+    }
+}
+
+/// Whether this user may open a device; a device that is absent bars nobody.
+fn may_open(device: &str) -> bool {
+    let allowed = access(device, Access::READ_OK | Access::WRITE_OK);
+    allowed != Err(Errno::ACCESS)
 }
 
 fn governor(clocks: &[CpuFreq]) -> Check {

@@ -35,7 +35,7 @@ use super::signals;
 const TRUTH: &str = "truth";
 
 /// Schemes by which a first argument is known to be a sink, not a source.
-const SINK_SCHEMES: [&str; 4] = ["null:", "terminal:", "term:", "json:"];
+const SINK_SCHEMES: [&str; 6] = ["null:", "terminal:", "term:", "json:", "display:", "fb:"];
 
 /// Arguments of `atrous run`.
 #[derive(Debug, Args)]
@@ -53,10 +53,11 @@ pub struct RunArgs {
     /// Source, then sinks. Sources: a picture, folder or pattern ('*.jpg', quoted), - (a Y4M
     /// or MJPEG stream on stdin; '-?pace=live' for a live one), camera (the board file's),
     /// /dev/video0, v4l2:///dev/video0?format=mjpeg&size=640x480&fps=30 (also: reopen=SECONDS,
-    /// ctrl.NAME=VALUE, see `atrous devices`),
-    /// synthetic://road?seed=1&size=640x480&fps=15. Sinks: terminal:, null:, json:, a folder
-    /// (out/), numbered files (out/mask_%05d.png), one new file (mask.png). Without a sink:
-    /// terminal: on a terminal, null: elsewhere.
+    /// ctrl.NAME=VALUE, see `atrous devices`), synthetic://road?seed=1&size=640x480&fps=15.
+    /// Sinks: terminal:, null:, json:, display: (a monitor, without a desktop;
+    /// display:///dev/dri/card1?connector=HDMI-A-1&mode=1280x720 names one), fb:///dev/fb0 (a
+    /// framebuffer), a folder (out/), numbered files (out/mask_%05d.png), one new file
+    /// (mask.png). Without a sink: terminal: on a terminal, null: elsewhere.
     #[arg(value_name = "SOURCE] [SINK")]
     places: Vec<String>,
     /// Model: a built-in name (road, nuclei), a model.toml, its folder, an ONNX file, or `truth` for
@@ -74,7 +75,8 @@ pub struct RunArgs {
     /// Stop after this many results.
     #[arg(short = 'n', long, value_name = "N")]
     frames: Option<u64>,
-    /// Pictures to make: mask, overlay, index, truth, frame, side (comma separated).
+    /// Pictures to make: mask, overlay, index, truth, frame, side (comma separated). A display
+    /// shows the first.
     #[arg(long, value_name = "LIST")]
     visualize: Option<String>,
     /// Opacity of the overlay, 0 to 1.
