@@ -11,6 +11,7 @@ use atrous::engine::Shape;
 use atrous::engine::fake::FakeSegmenter;
 use atrous::frame::{Frame, PixelFormat};
 use atrous::gpio::{DryLine, Pin};
+use atrous::kernels::cpu::Cpu;
 use atrous::mask::Mask;
 use atrous::pipeline::{self, Parts};
 use atrous::postprocess::region::{ClassSet, Region};
@@ -127,6 +128,7 @@ fn count(format: PixelFormat, model_side: u32) -> u64 {
         sinks: vec![Box::new(Watcher(Arc::clone(&at)))],
         frames: Some(WARM + COUNTED + 1),
         min_area: 4,
+        cpu: Cpu::detect(),
         heartbeat: None,
         watchdog: Duration::from_secs(60),
         reload: None,

@@ -11,6 +11,7 @@ use atrous::engine::fake::FakeSegmenter;
 use atrous::engine::{EngineError, Segmenter, Shape};
 use atrous::frame::{Frame, PixelFormat};
 use atrous::gpio::{DryLine, Pin};
+use atrous::kernels::cpu::Cpu;
 use atrous::logits::Logits;
 use atrous::mask::Mask;
 use atrous::pipeline::{self, Parts};
@@ -137,6 +138,7 @@ fn masks_and_regions_follow_the_size_of_each_frame() {
         active: Level::High,
         safe: Level::Low,
         max_age: None,
+        min_rate: None,
     };
     let shape = Shape {
         width: 32,
@@ -164,6 +166,10 @@ fn masks_and_regions_follow_the_size_of_each_frame() {
         sinks: vec![Box::new(Recorder(Arc::clone(&seen)))],
         frames: None,
         min_area: 0,
+        cpu: Cpu::detect(),
+        heartbeat: None,
+        watchdog: std::time::Duration::from_secs(60),
+        reload: None,
     };
     pipeline::run(parts, &Arc::new(AtomicBool::new(false)), &mut |_| {}).unwrap();
     let seen = seen.lock().unwrap();
