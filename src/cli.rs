@@ -95,7 +95,7 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Write, check or show the run config.
     Config(config::ConfigArgs),
-    /// Drive every line of the config's rules to its safe level, and end.
+    /// Drive every line in the config, of rules and heartbeat, to its safe level, and end.
     Safe(safe::SafeArgs),
     /// Import a model for another process of this program.
     #[command(name = IMPORT_COMMAND, hide = true)]

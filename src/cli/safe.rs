@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Args;
 
-use atrous::config::{Flags, Settings, rule};
+use atrous::config::{Flags, Settings, heartbeat, rule};
 use atrous::gpio;
+use atrous::trigger::Level;
 
 use super::Global;
 use super::output::tell;
@@ -35,15 +36,19 @@ pub fn run(args: &SafeArgs, global: &Global) -> Result<()> {
         ..Flags::default()
     };
     let settings = Settings::resolve(&flags, |key| std::env::var(key).ok())?;
-    let lines = rule::safe_levels(&settings.rules.value, &settings.board.value)?;
+    let board = &settings.board.value;
+    let mut lines = rule::safe_levels(&settings.rules.value, board)?;
+    if let Some(config) = &settings.heartbeat.value {
+        let line = heartbeat::compile(config, &[], board)?.line;
+        lines.push(("heartbeat".into(), line, Level::Low));
+    }
     if lines.is_empty() && global.chatty() {
-        tell("no rule of the config drives a line");
+        tell("nothing in the config drives a line");
     }
     let mut first = None;
     for (name, line, level) in lines {
         // The kernel drives a line from the moment it is asked for; most keep the level after that.
-        match gpio::open_line(&line.chip, line.line, level, "atrous")
-            .with_context(|| format!("rule '{name}'"))
+        match gpio::open_line(&line.chip, line.line, level, "atrous").with_context(|| name.clone())
         {
             Ok(_) if global.chatty() => {
                 tell(format_args!("{name}: {}:{} {level}", line.chip, line.line));

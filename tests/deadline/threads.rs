@@ -12,6 +12,7 @@ use atrous::engine::fake::FakeSegmenter;
 use atrous::engine::{EngineError, Segmenter, Shape};
 use atrous::frame::{Frame, PixelFormat};
 use atrous::gpio::{DryEdge, DryLine, Pin};
+use atrous::kernels::cpu::Cpu;
 use atrous::logits::Logits;
 use atrous::mask::Mask;
 use atrous::pipeline::{self, Parts, PipelineError};
@@ -226,6 +227,7 @@ fn parts(record: &Arc<Record>, end: End, seed: u64, until: u64) -> Parts {
         })],
         frames: None,
         min_area: 0,
+        cpu: Cpu::detect(),
         heartbeat: None,
         watchdog: Duration::from_secs(60),
         reload: None,
