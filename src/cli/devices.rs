@@ -113,17 +113,8 @@ fn cameras(out: &mut String, cameras: &[CameraInfo]) -> fmt::Result {
         if let Some(error) = &camera.problem {
             writeln!(out, "          {error}")?;
         }
-        for format in &camera.formats {
-            let known = if format.readable {
-                ""
-            } else {
-                "  (not understood)"
-            };
-            writeln!(
-                out,
-                "          {} {}{known}",
-                format.fourcc, format.description
-            )?;
+        for format in camera.formats.iter().filter(|format| format.readable) {
+            writeln!(out, "          {} {}", format.fourcc, format.description)?;
             for size in &format.sizes {
                 writeln!(
                     out,
@@ -132,6 +123,11 @@ fn cameras(out: &mut String, cameras: &[CameraInfo]) -> fmt::Result {
                     size.rates.join(", ")
                 )?;
             }
+        }
+        let others = camera.formats.iter().filter(|format| !format.readable);
+        let others: Vec<&str> = others.map(|format| format.fourcc.as_str()).collect();
+        if !others.is_empty() {
+            writeln!(out, "          not understood: {}", others.join(", "))?;
         }
         let settable = |control: &&ControlInfo| control.kind != ControlKind::Other;
         if camera.controls.iter().any(|control| settable(&control)) {
@@ -260,6 +256,7 @@ fn list(words: &[String], none: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use atrous::source::v4l2::FormatInfo;
 
     fn camera(card: &str, driver: &str, problem: Option<&str>) -> CameraInfo {
         CameraInfo {
@@ -285,7 +282,26 @@ mod tests {
             ["camera    /dev/video7: did not say what it is", problem]
         );
         text.clear();
-        cameras(&mut text, &[camera("HD Cam", "uvcvideo", None)]).unwrap();
+        let mut plain = camera("HD Cam", "uvcvideo", None);
+        cameras(&mut text, std::slice::from_ref(&plain)).unwrap();
         assert_eq!(text, "camera    /dev/video7: HD Cam (uvcvideo)\n");
+        // What atrous cannot read is named, no more.
+        let format = |fourcc: &str, readable| FormatInfo {
+            fourcc: fourcc.into(),
+            description: "a format".into(),
+            readable,
+            sizes: Vec::new(),
+        };
+        plain.formats = vec![
+            format("H264", false),
+            format("YUYV", true),
+            format("HEVC", false),
+        ];
+        text.clear();
+        cameras(&mut text, &[plain]).unwrap();
+        assert!(
+            text.ends_with("YUYV a format\n          not understood: H264, HEVC\n"),
+            "{text}"
+        );
     }
 }
