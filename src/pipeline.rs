@@ -52,7 +52,7 @@ mod sync;
 mod watchdog;
 pub mod worker;
 
-pub use reload::Reload;
+pub use reload::{OpenPin, Reload};
 pub use watchdog::TRIGGER_PATIENCE;
 
 use control::Control;

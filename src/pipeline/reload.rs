@@ -15,6 +15,9 @@ use crate::trigger::{Bank, Line};
 /// How often a line that is given up is tried until it is safe.
 const TRIES: u32 = 5;
 
+/// Opens a rule's pin, or says why it cannot be had.
+pub type OpenPin = Box<dyn FnMut(&CompiledRule) -> Result<Pin, String>>;
+
 /// Where other rules come from, and who asks for them.
 pub struct Reload {
     /// Set when rules are to be read anew.
@@ -23,7 +26,7 @@ pub struct Reload {
     /// or where there is nothing to change.
     pub read: Box<dyn FnMut() -> Option<Vec<CompiledRule>>>,
     /// Opens a rule's pin at its safe level.
-    pub open: Box<dyn FnMut(&CompiledRule) -> Result<Pin, String>>,
+    pub open: OpenPin,
 }
 
 impl Reload {
@@ -56,7 +59,7 @@ enum Origin {
 fn exchange(
     control: &Control,
     rules: Vec<CompiledRule>,
-    open: &mut dyn FnMut(&CompiledRule) -> Result<Pin, String>,
+    open: &mut OpenPin,
 ) -> Result<String, String> {
     let old = control.rules();
     if rules.len() > MAX_RULES {

@@ -50,6 +50,7 @@ impl<P: OutputPin, const N: usize> Bank<P, N> {
     ///
     /// # Errors
     /// Gives the line back if the bank already holds `N`.
+    #[expect(clippy::result_large_err, reason = "there is no allocator to box with")]
     pub fn push(&mut self, line: Line<P>) -> Result<(), Line<P>> {
         self.lines.push(line)
     }
