@@ -34,11 +34,11 @@ for signal in TERM INT; do
     wait_for 40 more_results run.log 3
     sleep 1
     outside screendump "shown-$signal"
-    facts=$(outside check overlay "shown-$signal") || fail "SIG$signal: $facts"
+    shown=$(outside check overlay "shown-$signal") || fail "SIG$signal: $shown"
     finish "$signal" 0
     console "after SIG$signal"
 done
-note "$facts"
+note "$shown"
 
 start run.log run "$camera" display: json: -m "$model" -q
 wait_for 40 more_results run.log 3
