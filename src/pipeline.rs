@@ -53,7 +53,6 @@ mod watchdog;
 pub mod worker;
 
 pub use reload::{OpenPin, Reload};
-pub use watchdog::TRIGGER_PATIENCE;
 
 use control::Control;
 use mailbox::{Mailbox, WhenFull};
@@ -142,7 +141,7 @@ pub enum PipelineError {
     },
     /// A thread makes no progress.
     #[error(
-        "the {thread} thread has made no progress for {patience:?}; the lines were driven safe. \
+        "the {thread} thread has made no progress for {patience:?}; {left}. \
          Where a picture may take so long, raise watchdog_ms; otherwise please report it"
     )]
     Hung {
@@ -150,6 +149,8 @@ pub enum PipelineError {
         thread: &'static str,
         /// How long was waited.
         patience: Duration,
+        /// What became of the lines.
+        left: String,
     },
     /// A thread could not start, or panicked: a fault of this program.
     #[error("internal fault in the {thread} thread: {reason}; please report it")]
@@ -403,10 +404,11 @@ impl Threads {
         self.links.frames.close();
         self.wait(|threads| threads.running.iter().all(|(name, _)| *name == WATCHDOG));
         if self.is_running(TRIGGER) {
-            self.control.revoke();
+            let left = self.control.revoke();
             self.error.get_or_insert(PipelineError::Hung {
                 thread: TRIGGER,
                 patience: PATIENCE,
+                left,
             });
         }
         self.ended.store(true, Ordering::SeqCst);

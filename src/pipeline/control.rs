@@ -1,6 +1,6 @@
 //! The lines of a run, in reach of the threads that may have to drive them.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::Duration;
 
@@ -25,11 +25,15 @@ const LAST_TRIES: u32 = 10;
 /// The lines, the heartbeat and the state of a run.
 ///
 /// Notices go to a [`Journal`]: nothing here writes to a terminal or a file, other
-/// than dry lines, which exist for that.
+/// than dry lines, which exist for that. What other threads ask for has locks of its
+/// own, so that none of them waits for a pin.
 #[derive(Debug)]
 pub struct Control {
+    /// Held while pins are driven: a matter of the trigger thread.
     lines: Mutex<Lines>,
     guards: Mutex<Vec<Guard>>,
+    rules: Mutex<Arc<RuleSet>>,
+    state: Mutex<RunState>,
     /// What there is to log.
     pub journal: Journal,
     /// How the trigger thread gets on.
@@ -39,9 +43,9 @@ pub struct Control {
 }
 
 #[derive(Debug)]
-pub(super) struct Lines {
-    pub controller: Controller<GuardedPin, MAX_RULES>,
-    pub rules: Arc<RuleSet>,
+struct Lines {
+    controller: Controller<GuardedPin, MAX_RULES>,
+    rules: Arc<RuleSet>,
     /// Space for a result's numbers.
     values: Vec<f32>,
 }
@@ -79,17 +83,20 @@ impl Control {
             .map(|(pin, interval)| Heartbeat::new(GuardedPin::new(pin, Level::Low).0, interval))
             .transpose()
             .map_err(|e| gpio_error("heartbeat", e.to_string()))?;
+        let rules = Arc::new(RuleSet {
+            generation: 0,
+            rules,
+            drives_pins,
+        });
         Ok(Self {
+            rules: Mutex::new(Arc::clone(&rules)),
             lines: Mutex::new(Lines {
                 controller: Controller::new(bank, heartbeat),
-                rules: Arc::new(RuleSet {
-                    generation: 0,
-                    rules,
-                    drives_pins,
-                }),
+                rules,
                 values: Vec::with_capacity(MAX_RULES),
             }),
             guards: Mutex::new(guards),
+            state: Mutex::default(),
             journal: Journal::default(),
             trigger: Progress::default(),
             inference: Progress::default(),
@@ -98,12 +105,12 @@ impl Control {
 
     /// The rules now.
     pub fn rules(&self) -> Arc<RuleSet> {
-        Arc::clone(&self.lock().rules)
+        Arc::clone(&whole(&self.rules))
     }
 
     /// The state of the run.
     pub fn state(&self) -> RunState {
-        self.lock().controller.state()
+        *whole(&self.state)
     }
 
     /// When [`expire`](Self::expire) must be called if no result comes before.
@@ -179,6 +186,7 @@ impl Control {
                 Notice::PinFault { line, error } => failed = Some((line, error)),
                 notice => self.journal.push(&rules, notice),
             });
+            *whole(&self.state) = lines.controller.state();
             drop(lines);
             result = match failed {
                 None => return Ok(()),
@@ -191,22 +199,60 @@ impl Control {
 
     /// The run is over.
     pub fn stop(&self) {
-        let mut lines = self.lock();
-        let rules = Arc::clone(&lines.rules);
-        lines
-            .controller
-            .stop(|notice| self.journal.push(&rules, notice));
+        // A thread that hangs with the lines has lost their pins.
+        if let Some(mut lines) = self.try_lock() {
+            let Lines {
+                controller, rules, ..
+            } = &mut *lines;
+            controller.stop(|notice| self.journal.push(rules, notice));
+        }
+        *whole(&self.state) = RunState::Stopped;
     }
 
     /// Drives every line safe past the thread that holds them, which may hang, and
-    /// lets none of them move again.
-    pub fn revoke(&self) {
-        let guards = self.guards.lock().unwrap_or_else(PoisonError::into_inner);
-        for guard in guards.iter() {
+    /// lets none of them move again. Gives what became of the lines, in words.
+    pub fn revoke(&self) -> String {
+        let mut left = "the lines were driven safe".to_owned();
+        for guard in whole(&self.guards).iter() {
             if let Err(error) = guard.revoke() {
-                log::error!("{error}");
+                left = format!("a line may not be safe: {error}");
             }
         }
+        left
+    }
+
+    /// Other rules, with lines and guards in their order, in the place of those there
+    /// are. `exchange` gets the lines as they are.
+    ///
+    /// # Errors
+    /// Where the trigger thread does not let go of the lines.
+    pub(super) fn exchange(
+        &self,
+        rules: RuleSet,
+        exchange: impl FnOnce(
+            heapless::Vec<Line<GuardedPin>, MAX_RULES>,
+        ) -> (Bank<GuardedPin, MAX_RULES>, Vec<Guard>),
+    ) -> Result<(), String> {
+        let tries = (0..LAST_TRIES).find_map(|_| {
+            let lines = self.try_lock();
+            if lines.is_none() {
+                thread::sleep(RETRY);
+            }
+            lines
+        });
+        let Some(mut lines) = tries else {
+            return Err("the lines are busy; try again".into());
+        };
+        let mut guards = Vec::new();
+        lines.controller.exchange(|taken| {
+            let (bank, of_bank) = exchange(taken);
+            guards = of_bank;
+            bank
+        });
+        lines.rules = Arc::new(rules);
+        *whole(&self.guards) = guards;
+        *whole(&self.rules) = Arc::clone(&lines.rules);
+        Ok(())
     }
 
     /// Calls the controller, keeps what it tells, and gives up on a pin that fails
@@ -229,6 +275,7 @@ impl Control {
             } if failing => failed = Some((line, error)),
             notice => self.journal.push(rules, notice),
         });
+        *whole(&self.state) = controller.state();
         let since = controller.failing_since();
         match failed {
             Some((line, error))
@@ -240,16 +287,28 @@ impl Control {
         }
     }
 
-    /// The lines, also where a thread panicked while it held them: each is at a known
-    /// level or known not to be.
-    pub(super) fn lock(&self) -> MutexGuard<'_, Lines> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        whole(&self.lines)
+    }
+
+    fn try_lock(&self) -> Option<MutexGuard<'_, Lines>> {
+        match self.lines.try_lock() {
+            Ok(lines) => Some(lines),
+            Err(TryLockError::Poisoned(lines)) => Some(lines.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// The guards of all lines, in their order.
-    pub(super) fn guards(&self) -> MutexGuard<'_, Vec<Guard>> {
-        self.guards.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn guards(&self) -> Vec<Guard> {
+        whole(&self.guards).clone()
     }
+}
+
+/// What a mutex holds, also where a thread panicked meanwhile: all that is kept here is
+/// whole at any time, and each line at a known level or known not to be.
+fn whole<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Makes a line of a rule and its pin, at its safe level.

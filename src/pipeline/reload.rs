@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::control::{Control, take_line};
 use super::guarded_pin::{Guard, GuardedPin};
@@ -10,7 +11,7 @@ use crate::clock;
 use crate::config::CompiledRule;
 use crate::config::rule::MAX_RULES;
 use crate::gpio::Pin;
-use crate::trigger::{Bank, Line};
+use crate::trigger::{Bank, Line, RuleSpec};
 
 /// How often a line that is given up is tried until it is safe.
 const TRIES: u32 = 5;
@@ -97,26 +98,24 @@ fn exchange(
         old.rules.len() - reused
     );
 
-    let mut lines = control.lock();
-    let mut guards = control.guards();
-    let old_guards = std::mem::take(&mut *guards);
-    let specs = rules.iter().map(|rule| rule.spec);
-    lines.controller.exchange(|taken| {
+    let old_guards = control.guards();
+    let specs: Vec<RuleSpec> = rules.iter().map(|rule| rule.spec).collect();
+    let set = RuleSet {
+        generation: old.generation + 1,
+        drives_pins: old.drives_pins || rules.iter().any(|rule| rule.line.is_some()),
+        rules,
+    };
+    control.exchange(set, |taken| {
         let now = clock::now();
         let mut taken: Vec<Option<Line<GuardedPin>>> = taken.into_iter().map(Some).collect();
-        let mut bank = Bank::new();
+        let (mut bank, mut guards) = (Bank::new(), Vec::new());
         for (origin, spec) in origins.into_iter().zip(specs) {
             let (line, guard) = match origin {
                 Origin::Kept(at) => (taken[at].take(), old_guards[at].clone()),
                 Origin::Rebound(at) => {
                     old_guards[at].set_safe(spec.safe);
-                    let rebound = taken[at].take().map(|line| {
-                        let mut line = line.rebind(spec);
-                        // A pin that cannot be driven now is tried again.
-                        let _ = line.expire(now);
-                        line
-                    });
-                    (rebound, old_guards[at].clone())
+                    let line = taken[at].take().map(|line| rebound(line, spec, now));
+                    (line, old_guards[at].clone())
                 }
                 Origin::New(line, guard) => (Some(line), guard),
             };
@@ -133,12 +132,15 @@ fn exchange(
                 log::error!("the pin of a removed rule could not be driven safe");
             }
         }
-        bank
-    });
-    lines.rules = Arc::new(RuleSet {
-        generation: old.generation + 1,
-        drives_pins: old.drives_pins || rules.iter().any(|rule| rule.line.is_some()),
-        rules,
-    });
+        (bank, guards)
+    })?;
     Ok(changes)
+}
+
+/// A line under another rule, driven to its safe level.
+fn rebound(line: Line<GuardedPin>, spec: RuleSpec, now: Duration) -> Line<GuardedPin> {
+    let mut line = line.rebind(spec);
+    // A pin that cannot be driven now is tried again by the controller.
+    let _ = line.expire(now);
+    line
 }

@@ -54,10 +54,10 @@ impl Watchdog {
             let now = clock::now();
             if trigger.look(&self.control.trigger, now) >= looks(TRIGGER_PATIENCE) {
                 self.cut_off();
-                self.control.revoke();
                 return Err(PipelineError::Hung {
                     thread: "trigger",
                     patience: TRIGGER_PATIENCE,
+                    left: self.control.revoke(),
                 });
             }
             if inference.look(&self.control.inference, now) >= looks(self.inference_patience) {
@@ -65,6 +65,7 @@ impl Watchdog {
                 return Err(PipelineError::Hung {
                     thread: "inference",
                     patience: self.inference_patience,
+                    left: "the lines go safe".into(),
                 });
             }
         }
