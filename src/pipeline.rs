@@ -35,6 +35,7 @@ use crate::kernels::cpu::Cpu;
 use crate::preprocess::Fit;
 use crate::sink::{Counters, Outcome, Sink, SinkError};
 use crate::source::{FrameSource, Pace, SourceError};
+use crate::trigger::HeartbeatSpec;
 
 pub mod actuator;
 pub mod capture;
@@ -111,7 +112,7 @@ pub struct Parts {
     /// Smallest region kept, in source pixels; 0 keeps all.
     pub min_area: u32,
     /// A pin that toggles with fresh results, and the least time between two edges.
-    pub heartbeat: Option<(Pin, Duration)>,
+    pub heartbeat: Option<(Pin, HeartbeatSpec)>,
     /// How long one picture may take; a run that is stuck in one for longer ends.
     pub watchdog: Duration,
     /// How rules are read anew, where they can be.

@@ -45,7 +45,7 @@ mod tests;
 
 pub use bank::{Bank, Fault};
 pub use controller::{Controller, FAULT_HOLD, Notice, PULSE, RETRY};
-pub use heartbeat::Heartbeat;
+pub use heartbeat::{Heartbeat, HeartbeatSpec};
 pub use level::Level;
 pub use line::{Edge, Line};
 pub use rate::RATE_RESULTS;

@@ -12,8 +12,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use atrous::trigger::{
-    Bank, Controller, Heartbeat, Level, Line, Notice, PULSE, RATE_RESULTS, RETRY, RuleSpec,
-    RunState,
+    Bank, Controller, Heartbeat, HeartbeatSpec, Level, Line, Notice, PULSE, RATE_RESULTS, RETRY,
+    RuleSpec, RunState,
 };
 use embedded_hal::digital::{ErrorKind, ErrorType, OutputPin};
 
@@ -253,7 +253,10 @@ struct Tally {
     states: [u64; 5],
 }
 
-const BEAT: Duration = ms(100);
+const BEAT: HeartbeatSpec = HeartbeatSpec {
+    interval: ms(100),
+    max_age: ms(700),
+};
 
 impl Run {
     fn new(random: &mut Random, at: Duration) -> Self {
@@ -365,9 +368,12 @@ impl Run {
         });
         if self.heart.level() != heart {
             tally.beats += 1;
-            assert!(at - captured.min(at) < PULSE, "a beat with an old result");
+            assert!(
+                at - captured.min(at) < BEAT.max_age,
+                "a beat with an old result"
+            );
             assert!(self.oracles.iter().all(|oracle| oracle.fresh(at)));
-            assert!(self.last_beat.is_none_or(|last| at - last >= BEAT));
+            assert!(self.last_beat.is_none_or(|last| at - last >= BEAT.interval));
             self.last_beat = Some(at);
         }
     }

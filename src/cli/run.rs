@@ -135,7 +135,7 @@ pub fn run(args: &RunArgs, global: &Global) -> Result<()> {
     let open = |rule: &CompiledRule| open_pin(rule, dry_run);
     let pins = rules.iter().map(open).collect::<Result<_>>()?;
     let heartbeat = heartbeat
-        .map(|found| Ok((open_heartbeat(&found, dry_run)?, found.interval)))
+        .map(|found| Ok((open_heartbeat(&found, dry_run)?, found.spec)))
         .transpose()
         .map_err(|e: GpioError| anyhow::Error::from(e).context("heartbeat"))?;
     let sinks = places.open()?;

@@ -5,8 +5,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
-use super::rule::{ChipLine, CompiledRule, PinRef, find_line};
+use super::rule::{ChipLine, CompiledRule, DEFAULT_MAX_AGE, MAX_MILLIS, PinRef, find_line};
 use crate::board::Board;
+use crate::trigger::HeartbeatSpec;
 
 /// Edges a second where the config does not say.
 pub const DEFAULT_MAX_RATE: f32 = 10.0;
@@ -20,6 +21,10 @@ pub struct HeartbeatConfig {
     /// Most edges a second, 0.01..=1000; [`DEFAULT_MAX_RATE`] if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_rate: Option<f32>,
+    /// Age from which a result is no sign of life, in milliseconds, 1 to an hour's;
+    /// [`DEFAULT_MAX_AGE`] if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age_ms: Option<u64>,
 }
 
 /// A heartbeat with its pin looked up and its rate checked.
@@ -27,8 +32,8 @@ pub struct HeartbeatConfig {
 pub struct CompiledHeartbeat {
     /// The line to drive.
     pub line: ChipLine,
-    /// Least time between two edges.
-    pub interval: Duration,
+    /// How it beats.
+    pub spec: HeartbeatSpec,
 }
 
 /// Checks a heartbeat against the board's pins and the rules'.
@@ -51,9 +56,21 @@ pub fn compile(
     if let Some(rule) = rules.iter().find(|rule| rule.line.as_ref() == Some(&line)) {
         return Err(fail(format!("has the same pin as rule '{}'", rule.name)));
     }
+    let max_age = match config.max_age_ms {
+        None => DEFAULT_MAX_AGE,
+        Some(millis @ 1..=MAX_MILLIS) => Duration::from_millis(millis),
+        Some(millis) => {
+            return Err(fail(format!(
+                "max_age_ms = {millis}: must be from 1 to {MAX_MILLIS}"
+            )));
+        }
+    };
     Ok(CompiledHeartbeat {
         line,
-        interval: Duration::from_secs_f64(1.0 / f64::from(rate)),
+        spec: HeartbeatSpec {
+            interval: Duration::from_secs_f64(1.0 / f64::from(rate)),
+            max_age,
+        },
     })
 }
 
@@ -77,10 +94,10 @@ mod tests {
     #[test]
     fn the_rate_becomes_an_interval() {
         let heartbeat = compiled("[heartbeat]\npin = \"GPIO17\"\nmax_rate = 4").unwrap();
-        assert_eq!(heartbeat.interval, Duration::from_millis(250));
+        assert_eq!(heartbeat.spec.interval, Duration::from_millis(250));
         assert_eq!(heartbeat.line.line, 17);
         let heartbeat = compiled("[heartbeat]\npin = 11").unwrap();
-        assert_eq!(heartbeat.interval, Duration::from_millis(100));
+        assert_eq!(heartbeat.spec.interval, Duration::from_millis(100));
     }
 
     #[test]

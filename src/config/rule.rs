@@ -17,7 +17,7 @@ pub const MAX_RULES: usize = 32;
 pub const DEFAULT_MAX_AGE: Duration = Duration::from_secs(1);
 
 /// Longest `dwell_ms` and `max_age_ms`: an hour.
-const MAX_MILLIS: u64 = 3_600_000;
+pub(super) const MAX_MILLIS: u64 = 3_600_000;
 
 /// A `[[rule]]` table.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]

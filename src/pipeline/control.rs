@@ -14,7 +14,9 @@ use crate::config::CompiledRule;
 use crate::config::rule::MAX_RULES;
 use crate::gpio::{GpioError, Pin};
 use crate::sink::Outcome;
-use crate::trigger::{Bank, Controller, Heartbeat, Level, Line, Notice, RETRY, RunState, State};
+use crate::trigger::{
+    Bank, Controller, Heartbeat, HeartbeatSpec, Level, Line, Notice, RETRY, RunState, State,
+};
 
 /// How long a pin may fail before the run ends.
 pub const PIN_PATIENCE: Duration = Duration::from_secs(1);
@@ -68,7 +70,7 @@ impl Control {
     pub fn new(
         rules: Vec<CompiledRule>,
         pins: Vec<Pin>,
-        heartbeat: Option<(Pin, Duration)>,
+        heartbeat: Option<(Pin, HeartbeatSpec)>,
     ) -> Result<Self, PipelineError> {
         let (mut bank, mut guards) = (Bank::new(), Vec::new());
         for (rule, pin) in rules.iter().zip(pins) {
@@ -80,7 +82,7 @@ impl Control {
         }
         let drives_pins = heartbeat.is_some() || rules.iter().any(|rule| rule.line.is_some());
         let heartbeat = heartbeat
-            .map(|(pin, interval)| Heartbeat::new(GuardedPin::new(pin, Level::Low).0, interval))
+            .map(|(pin, spec)| Heartbeat::new(GuardedPin::new(pin, Level::Low).0, spec))
             .transpose()
             .map_err(|e| gpio_error("heartbeat", e.to_string()))?;
         let rules = Arc::new(RuleSet {

@@ -94,9 +94,12 @@ impl<P: OutputPin, const N: usize> Controller<P, N> {
         let driven = self.bank.update_all(values, captured, now, told);
         self.judge(driven, now, &mut tell);
 
-        let young = now.saturating_sub(captured) < PULSE;
-        if self.state() == RunState::Live && young {
-            match self.heartbeat.as_mut().map(|heart| heart.beat(now)) {
+        if self.state() == RunState::Live {
+            let beat = self
+                .heartbeat
+                .as_mut()
+                .map(|heart| heart.beat(captured, now));
+            match beat {
                 None | Some(Ok(None)) => {}
                 Some(Ok(Some(level))) => tell(Notice::Beat(level)),
                 Some(Err(error)) => {

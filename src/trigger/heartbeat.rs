@@ -6,6 +6,15 @@ use embedded_hal::digital::OutputPin;
 
 use super::Level;
 
+/// How a [`Heartbeat`] beats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeartbeatSpec {
+    /// Least time between two edges.
+    pub interval: Duration,
+    /// A result whose frame is older than this gives no beat.
+    pub max_age: Duration,
+}
+
 /// A pin that changes its level with fresh results, and with nothing else.
 ///
 /// What watches it waits for the next edge: a level says nothing. When results stop
@@ -13,36 +22,38 @@ use super::Level;
 #[derive(Debug)]
 pub struct Heartbeat<P> {
     pin: P,
-    interval: Duration,
+    spec: HeartbeatSpec,
     level: Level,
     last: Option<Duration>,
 }
 
 impl<P: OutputPin> Heartbeat<P> {
-    /// Takes the pin and drives it low. Two edges are `interval` or more apart.
+    /// Takes the pin and drives it low.
     ///
     /// # Errors
     /// The pin could not be driven.
-    pub fn new(mut pin: P, interval: Duration) -> Result<Self, P::Error> {
+    pub fn new(mut pin: P, spec: HeartbeatSpec) -> Result<Self, P::Error> {
         pin.set_low()?;
         Ok(Self {
             pin,
-            interval,
+            spec,
             level: Level::Low,
             last: None,
         })
     }
 
-    /// Changes the level unless it was changed less than the interval ago; gives
-    /// the new level.
+    /// Changes the level for a result from the frame captured at `captured`, unless
+    /// that is too old or the level was changed less than the interval ago; gives the
+    /// new level.
     ///
     /// # Errors
     /// The pin could not be driven. The next beat asks for the same level.
-    pub fn beat(&mut self, now: Duration) -> Result<Option<Level>, P::Error> {
-        if self
+    pub fn beat(&mut self, captured: Duration, now: Duration) -> Result<Option<Level>, P::Error> {
+        let since = |past: Duration| now.saturating_sub(past);
+        let early = self
             .last
-            .is_some_and(|last| now.saturating_sub(last) < self.interval)
-        {
+            .is_some_and(|last| since(last) < self.spec.interval);
+        if early || since(captured) >= self.spec.max_age {
             return Ok(None);
         }
         let level = self.level.opposite();

@@ -673,14 +673,25 @@ fn a_line_goes_safe_below_its_least_rate() {
 #[test]
 fn a_heartbeat_keeps_to_its_interval_and_repeats_what_failed() {
     let pin = Loose::default();
-    let mut heart = Heartbeat::new(pin.clone(), ms(100)).unwrap();
-    assert_eq!(heart.beat(ms(5)), Ok(Some(High)));
-    assert_eq!(heart.beat(ms(104)), Ok(None));
+    let mut heart = Heartbeat::new(pin.clone(), beats(100)).unwrap();
+    assert_eq!(heart.beat(ms(0), ms(5)), Ok(Some(High)));
+    assert_eq!(heart.beat(ms(104), ms(104)), Ok(None));
     *pin.broken.borrow_mut() = true;
-    assert_eq!(heart.beat(ms(105)), Err(Broken));
+    assert_eq!(heart.beat(ms(105), ms(105)), Err(Broken));
     *pin.broken.borrow_mut() = false;
-    assert_eq!(heart.beat(ms(106)), Ok(Some(Low)));
-    assert_eq!(*pin.probe.0.borrow(), [Low, High, Low]);
+    assert_eq!(heart.beat(ms(105), ms(106)), Ok(Some(Low)));
+    // An old result is no sign of life; one a moment younger is.
+    assert_eq!(heart.beat(ms(1000), ms(2000)), Ok(None));
+    assert_eq!(heart.beat(ms(1001), ms(2000)), Ok(Some(High)));
+    assert_eq!(*pin.probe.0.borrow(), [Low, High, Low, High]);
+}
+
+/// A beat each so many milliseconds, of results younger than a second.
+fn beats(interval: u64) -> HeartbeatSpec {
+    HeartbeatSpec {
+        interval: ms(interval),
+        max_age: ms(1000),
+    }
 }
 
 type Notices = Vec<Notice<Broken>>;
@@ -695,7 +706,7 @@ fn controller(pins: &[Loose], heart: Option<&Loose>) -> Controller<Loose, 4> {
         };
         bank.push(Line::new(spec, pin.clone()).unwrap()).unwrap();
     }
-    let heart = heart.map(|pin| Heartbeat::new(pin.clone(), ms(50)).unwrap());
+    let heart = heart.map(|pin| Heartbeat::new(pin.clone(), beats(50)).unwrap());
     Controller::new(bank, heart)
 }
 
