@@ -12,8 +12,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use atrous::trigger::{
-    Bank, Controller, Heartbeat, HeartbeatSpec, Level, Line, Notice, PULSE, RATE_RESULTS, RETRY,
-    RuleSpec, RunState,
+    Bank, Controller, Heartbeat, HeartbeatSpec, Level, Line, Notice, RATE_RESULTS, RETRY, RuleSpec,
+    RunState,
 };
 use embedded_hal::digital::{ErrorKind, ErrorType, OutputPin};
 
