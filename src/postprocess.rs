@@ -2,6 +2,9 @@
 
 pub mod components;
 pub mod coverage;
+pub mod free_space;
+pub mod ground;
 pub mod overlay;
 pub mod region;
 pub mod upsample;
+pub mod vote;
