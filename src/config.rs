@@ -13,11 +13,13 @@ use thiserror::Error;
 use crate::input_file;
 
 pub mod camera;
+pub mod free_space;
 pub mod heartbeat;
 pub mod rule;
 pub mod settings;
 
 pub use camera::{CameraConfig, ControlValue};
+pub use free_space::FreeSpaceConfig;
 pub use heartbeat::{CompiledHeartbeat, HeartbeatConfig};
 pub use rule::{CompiledRule, RuleConfig};
 pub use settings::{Flags, Origin, Setting, Settings};
@@ -78,9 +80,24 @@ pub struct RunConfig {
     /// What holds for the camera, where the source is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub camera: Option<CameraConfig>,
+    /// What is done with masks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postprocess: Option<PostprocessConfig>,
+    /// What is measured of the free ground.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free_space: Option<FreeSpaceConfig>,
     /// Rules that turn masks into levels.
     #[serde(default, rename = "rule", skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<RuleConfig>,
+}
+
+/// The `[postprocess]` table.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct PostprocessConfig {
+    /// Masks that vote over each pixel, an odd number from 3 to 15; 1 for no vote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vote: Option<u32>,
 }
 
 /// What is wrong with a config. The program exits with code 2.
@@ -116,6 +133,12 @@ pub enum ConfigError {
     /// The heartbeat cannot work.
     #[error("heartbeat: {reason}")]
     Heartbeat {
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+    /// The free ground cannot be measured so.
+    #[error("free_space: {reason}")]
+    FreeSpace {
         /// What is wrong and what would be right.
         reason: String,
     },

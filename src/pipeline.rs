@@ -32,6 +32,7 @@ use crate::frame::Frame;
 use crate::gpio::Pin;
 use crate::guard;
 use crate::kernels::cpu::Cpu;
+use crate::postprocess::free_space;
 use crate::preprocess::Fit;
 use crate::sink::{Counters, Outcome, Sink, SinkError};
 use crate::source::{FrameSource, Pace, SourceError};
@@ -111,6 +112,10 @@ pub struct Parts {
     pub frames: Option<u64>,
     /// Smallest region kept, in source pixels; 0 keeps all.
     pub min_area: u32,
+    /// Masks that vote over each pixel; 1 for no vote.
+    pub vote: u32,
+    /// What is measured of the free ground.
+    pub free_space: Option<free_space::Plan>,
     /// A pin that toggles with fresh results, and the least time between two edges.
     pub heartbeat: Option<(Pin, HeartbeatSpec)>,
     /// How long one picture may take; a run that is stuck in one for longer ends.
@@ -183,6 +188,8 @@ pub fn run(
     let control = Arc::new(Control::new(parts.rules, parts.pins, parts.heartbeat)?);
     let mut worker = Worker::new(parts.segmenter, parts.fit, &parts.classes, parts.min_area)
         .with_cpu(parts.cpu)
+        .with_vote(parts.vote)
+        .with_free_space(parts.free_space)
         .with_picture(parts.sinks.iter().any(|sink| sink.wants_picture()));
 
     let mut threads = Threads::new(links.clone(), Arc::clone(&control), Arc::clone(stop));

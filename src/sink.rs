@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::classes::Classes;
 use crate::frame::{MAX_SIDE, Stamp, size_is_allowed};
 use crate::mask::Mask;
+use crate::postprocess::free_space::FreeSpace;
 use crate::trigger::RunState;
 
 #[cfg(target_os = "linux")]
@@ -76,7 +77,8 @@ impl Counters {
 pub struct RuleState {
     /// The rule's name.
     pub name: String,
-    /// Area fraction of the rule's classes in its region, 0..=1.
+    /// Area fraction of the rule's classes in its region, or the danger of its measure,
+    /// 0..=1; NaN where it is unknown.
     pub fraction: f32,
     /// Whether the rule is on.
     pub active: bool,
@@ -106,12 +108,16 @@ pub struct Outcome {
     pub coverage: Vec<f32>,
     /// The rules' states.
     pub rules: Vec<RuleState>,
+    /// The free ground, where it is measured.
+    pub free_space: Option<FreeSpace>,
     /// Which of the run's sets of rules these are, from 0: it grows when rules are
     /// reloaded.
     pub rule_set: u64,
     /// What the run can be relied on for after this result.
     pub state: RunState,
-    /// When the picture was taken, on [`crate::clock::now`]'s clock.
+    /// When the picture was taken, on [`crate::clock::now`]'s clock; where masks vote,
+    /// that of the median one ([`crate::postprocess::vote`]), as old as the mask's
+    /// evidence.
     pub captured: Duration,
     /// What `captured` was read from.
     pub stamp: Stamp,

@@ -115,6 +115,7 @@ fn count(format: PixelFormat, model_side: u32) -> u64 {
             max_age: Some(Duration::from_secs(10)),
             min_rate: None,
         },
+        measure: None,
         line: None,
     };
     let at: Arc<[AtomicU64; 2]> = Arc::default();
@@ -129,6 +130,8 @@ fn count(format: PixelFormat, model_side: u32) -> u64 {
         frames: Some(WARM + COUNTED + 1),
         min_area: 4,
         cpu: Cpu::detect(),
+        vote: 1,
+        free_space: None,
         heartbeat: None,
         watchdog: Duration::from_secs(60),
         reload: None,

@@ -223,6 +223,7 @@ fn rule(edges: &Edges, max_age: Option<Duration>) -> (CompiledRule, Pin) {
         name: "one".into(),
         classes,
         region: Region::whole(),
+        measure: None,
         spec,
         line: None,
     };
@@ -246,6 +247,8 @@ fn parts(source: Counted, segmenter: Troubled, sink: Recorder, edges: &Edges) ->
         sinks: vec![Box::new(sink)],
         frames: None,
         min_area: 0,
+        vote: 1,
+        free_space: None,
         heartbeat: None,
         watchdog: Duration::from_secs(60),
         reload: None,

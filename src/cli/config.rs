@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use atrous::config::{
-    ConfigError, DEFAULT_NAME, Flags, Origin, Settings, TEMPLATE, heartbeat, rule,
+    ConfigError, DEFAULT_NAME, Flags, Origin, Settings, TEMPLATE, free_space, heartbeat, rule,
 };
 use atrous::sink;
 use atrous::source::scene;
@@ -112,6 +112,7 @@ fn check(path: Option<PathBuf>, importer: &Importer) -> Result<()> {
     if let Some(config) = &settings.heartbeat.value {
         heartbeat::compile(config, &rules, &settings.board.value)?;
     }
+    free_space::compile(settings.free_space.value.as_ref(), &classes, &rules)?;
     print(&format!(
         "{}: valid; model {name} with {}, {}, board {}\n",
         path.display(),
@@ -129,7 +130,8 @@ fn show(path: Option<PathBuf>, global: &Global) -> Result<()> {
     let s = settings(path)?;
     let visualize: Vec<String> = s.visualize.value.iter().map(ToString::to_string).collect();
     let rules: Vec<&str> = s.rules.value.iter().map(|r| r.name.as_str()).collect();
-    let rows: [(&str, serde_json::Value, &Origin); 14] = [
+    let drivable = s.free_space.value.map(|space| space.drivable);
+    let rows: [(&str, serde_json::Value, &Origin); 16] = [
         ("source", s.source.value.into(), &s.source.origin),
         ("model", s.model.value.into(), &s.model.origin),
         ("board", s.board.value.name.clone().into(), &s.board.origin),
@@ -139,6 +141,8 @@ fn show(path: Option<PathBuf>, global: &Global) -> Result<()> {
         ("frames", s.frames.value.into(), &s.frames.origin),
         ("threads", s.threads.value.into(), &s.threads.origin),
         ("min_area", s.min_area.value.into(), &s.min_area.origin),
+        ("vote", s.vote.value.into(), &s.vote.origin),
+        ("free_space", drivable.into(), &s.free_space.origin),
         (
             "dry_run_gpio",
             s.dry_run_gpio.value.into(),

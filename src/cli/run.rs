@@ -12,7 +12,7 @@ use clap::Args;
 use atrous::classes::Classes;
 use atrous::config::rule::ChipLine;
 use atrous::config::{
-    CompiledHeartbeat, CompiledRule, ConfigError, Flags, Settings, heartbeat, rule,
+    CompiledHeartbeat, CompiledRule, ConfigError, Flags, Settings, free_space, heartbeat, rule,
 };
 use atrous::engine::fake::{FakeSegmenter, Faults};
 use atrous::engine::{Segmenter, Shape};
@@ -85,6 +85,10 @@ pub struct RunArgs {
     /// Merge regions of fewer pixels than this into their surroundings.
     #[arg(long, value_name = "PIXELS")]
     min_area: Option<u32>,
+    /// Let the last masks vote over each pixel: an odd number, 3 to 15. Results are then as old
+    /// as the median one.
+    #[arg(long, value_name = "MASKS")]
+    vote: Option<u32>,
     /// Run config; atrous.toml in the current folder is read if there is one.
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -114,6 +118,7 @@ impl RunArgs {
             threads: self.threads,
             frames: self.frames,
             min_area: self.min_area,
+            vote: self.vote,
             dry_run_gpio: self.dry_run_gpio,
         }
     }
@@ -131,6 +136,7 @@ pub fn run(args: &RunArgs, global: &Global) -> Result<()> {
     let info = source.info();
     let (segmenter, classes, fit) = open_model(&settings, args, &args.limits.importer(global))?;
     let (rules, heartbeat) = compile_lines(&settings, &classes)?;
+    let free_space = free_space::compile(settings.free_space.value.as_ref(), &classes, &rules)?;
     let dry_run = settings.dry_run_gpio.value;
     let open = |rule: &CompiledRule| open_pin(rule, dry_run);
     let pins = rules.iter().map(open).collect::<Result<_>>()?;
@@ -161,6 +167,8 @@ pub fn run(args: &RunArgs, global: &Global) -> Result<()> {
         sinks,
         frames: limit,
         min_area: settings.min_area.value,
+        vote: settings.vote.value,
+        free_space,
         heartbeat,
         watchdog: Duration::from_millis(settings.watchdog_ms.value),
         reload: Some(reload(hangup, &stop, args.flags(), settings, classes)),
@@ -268,7 +276,11 @@ fn reload(
             return None;
         }
         let read = Settings::resolve(&flags, |key| std::env::var(key).ok());
-        let found = read.and_then(|found| Ok((compile_lines(&found, &classes)?.0, found)));
+        let found = read.and_then(|found| {
+            let rules = compile_lines(&found, &classes)?.0;
+            free_space::compile(settings.free_space.value.as_ref(), &classes, &rules)?;
+            Ok((rules, found))
+        });
         let (rules, found) = match found {
             Ok(found) => found,
             Err(error) => {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::ConfigError;
 use crate::board::Board;
 use crate::classes::Classes;
+use crate::postprocess::free_space::{Measure, Quantity, Unit};
 use crate::postprocess::region::{ClassSet, Region};
 use crate::trigger::{Level, RuleSpec};
 
@@ -25,15 +26,33 @@ pub(super) const MAX_MILLIS: u64 = 3_600_000;
 pub struct RuleConfig {
     /// Name in logs and results.
     pub name: String,
-    /// Names of the classes whose area counts.
+    /// Names of the classes whose area counts; none for a rule that measures.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
     /// Polygon corners in 0..=1 of width and height; the whole picture if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<Vec<[f32; 2]>>,
     /// The share of the region, 0..=1, from which the rule turns on.
-    pub on: f32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on: Option<f32>,
     /// The share below which it turns off again; at most `on`.
-    pub off: f32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub off: Option<f32>,
+    /// What is measured of the free space, instead of an area.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measure: Option<Quantity>,
+    /// In which unit `below`, `above` and `clear` are; metres if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Unit>,
+    /// The rule turns on at this value and below.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub below: Option<f32>,
+    /// The rule turns on at this value and above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub above: Option<f32>,
+    /// Where it turns off again: at this value and past it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clear: Option<f32>,
     /// How long the share must stay there first, in milliseconds.
     #[serde(default)]
     pub dwell_ms: u64,
@@ -107,6 +126,8 @@ pub struct CompiledRule {
     pub classes: ClassSet,
     /// Where it counts.
     pub region: Region,
+    /// What is measured instead of the classes' area.
+    pub measure: Option<Measure>,
     /// Thresholds, times and levels.
     pub spec: RuleSpec,
     /// The line to drive.
@@ -161,7 +182,8 @@ fn compile_one(
     if rule.name.trim().is_empty() {
         return Err("its name is empty".into());
     }
-    if rule.classes.is_empty() {
+    let (measure, [on, off]) = thresholds(rule)?;
+    if rule.classes.is_empty() && measure.is_none() {
         return Err("it names no class".into());
     }
     let mut set = ClassSet::default();
@@ -195,8 +217,8 @@ fn compile_one(
         .max_age_ms
         .map_or(DEFAULT_MAX_AGE, Duration::from_millis);
     let spec = RuleSpec {
-        on: rule.on,
-        off: rule.off,
+        on,
+        off,
         dwell: Duration::from_millis(rule.dwell_ms),
         active: rule.active.into(),
         safe: rule.safe.into(),
@@ -213,6 +235,7 @@ fn compile_one(
         name: rule.name.clone(),
         classes: set,
         region,
+        measure,
         spec,
         line,
     })
@@ -252,6 +275,56 @@ pub(super) fn find_line(pin: &PinRef, board: &Board) -> Result<ChipLine, String>
     }
 }
 
+/// What is measured, if anything, and the numbers at which the rule turns on and off.
+fn thresholds(rule: &RuleConfig) -> Result<(Option<Measure>, [f32; 2]), String> {
+    let Some(quantity) = rule.measure else {
+        let extra = [rule.below, rule.above, rule.clear];
+        if extra.iter().any(Option::is_some) || rule.unit.is_some() {
+            return Err("unit, below, above and clear are for a rule with a measure".into());
+        }
+        let (Some(on), Some(off)) = (rule.on, rule.off) else {
+            return Err("it needs on and off: shares of the region's area".into());
+        };
+        return Ok((None, [on, off]));
+    };
+    if !rule.classes.is_empty() || rule.region.is_some() {
+        return Err("it has a measure, so classes and region have no meaning".into());
+    }
+    if rule.on.is_some() || rule.off.is_some() {
+        return Err("it has a measure: say below or above and clear, not on and off".into());
+    }
+    let (on, falling) = match (rule.below, rule.above) {
+        (Some(on), None) => (on, true),
+        (None, Some(on)) => (on, false),
+        _ => return Err("say below or above: where the measure means danger".into()),
+    };
+    let Some(clear) = rule.clear else {
+        return Err("say clear: where the measure means no danger any more".into());
+    };
+    if !(on.is_finite() && clear.is_finite()) {
+        return Err(format!("{on} and {clear}: not both are a number"));
+    }
+    if falling && clear < on || !falling && clear > on {
+        let (name, side) = if falling {
+            ("below", "below")
+        } else {
+            ("above", "above")
+        };
+        return Err(format!(
+            "clear = {clear} lies {side} {name} = {on}: it must lie on the other side, or be equal"
+        ));
+    }
+    let measure = Measure {
+        quantity,
+        unit: rule.unit.unwrap_or_default(),
+        on,
+        clear,
+        falling,
+    };
+    // Danger is exactly 1 and 0 there.
+    Ok((Some(measure), [1.0, 0.0]))
+}
+
 fn pin_line(board: &Board, name: &str) -> Result<ChipLine, String> {
     let pin = board.find_pin(name).map_err(|e| e.to_string())?;
     Ok(ChipLine {
@@ -270,8 +343,13 @@ mod tests {
             name: "stop".into(),
             classes: vec!["car".into()],
             region: None,
-            on: 0.1,
-            off: 0.05,
+            on: Some(0.1),
+            off: Some(0.05),
+            measure: None,
+            unit: None,
+            below: None,
+            above: None,
+            clear: None,
             dwell_ms: 0,
             max_age_ms: None,
             min_rate: None,
@@ -302,8 +380,9 @@ mod tests {
         assert!(reason(|r| r.classes = vec!["Cart".into()]).contains("Road, Car"));
         let two = vec![[0.0, 0.0], [1.0, 1.0]];
         assert!(reason(|r| r.region = Some(two)).contains("2"));
-        assert!(reason(|r| r.on = 0.01).contains("below"));
-        assert!(reason(|r| r.on = f32::NAN).starts_with("rule 'stop'"));
+        assert!(reason(|r| r.on = Some(0.01)).contains("below"));
+        assert!(reason(|r| r.off = None).contains("needs on and off"));
+        assert!(reason(|r| r.on = Some(f32::NAN)).starts_with("rule 'stop'"));
         assert!(reason(|r| r.dwell_ms = u64::MAX).contains("dwell_ms"));
         assert!(reason(|r| r.max_age_ms = Some(0)).contains("max_age_ms"));
         assert!(reason(|r| r.min_rate = Some(0.0)).contains("min_rate"));

@@ -3,10 +3,14 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::{CameraConfig, ConfigError, DEFAULT_NAME, HeartbeatConfig, RuleConfig, RunConfig};
+use super::{
+    CameraConfig, ConfigError, DEFAULT_NAME, FreeSpaceConfig, HeartbeatConfig, RuleConfig,
+    RunConfig,
+};
 use crate::board::Board;
 use crate::engine::MAX_THREADS;
 use crate::model::bundled;
+use crate::postprocess::vote;
 use crate::sink::Visual;
 
 /// Where a value came from, strongest first.
@@ -69,6 +73,8 @@ pub struct Flags {
     pub frames: Option<u64>,
     /// Smallest region kept, in pixels.
     pub min_area: Option<u32>,
+    /// Masks that vote over each pixel.
+    pub vote: Option<u32>,
     /// Print edges instead of driving pins.
     pub dry_run_gpio: bool,
 }
@@ -95,6 +101,10 @@ pub struct Settings {
     pub frames: Setting<Option<u64>>,
     /// Smallest region kept, in pixels.
     pub min_area: Setting<u32>,
+    /// Masks that vote over each pixel, 1 for no vote; see [`vote::is_allowed`].
+    pub vote: Setting<u32>,
+    /// The free ground, not yet checked against a model.
+    pub free_space: Setting<Option<FreeSpaceConfig>>,
     /// Print edges instead of driving pins.
     pub dry_run_gpio: Setting<bool>,
     /// How long one picture may take, in milliseconds, 100 to an hour's.
@@ -178,6 +188,8 @@ impl Settings {
             alpha: layers.plain(flags.alpha, config.alpha, 0.5),
             frames: layers.plain(flags.frames.map(Some), config.frames.map(Some), None),
             min_area: layers.plain(flags.min_area, config.min_area, 0),
+            vote: layers.plain(flags.vote, config.postprocess.and_then(|p| p.vote), 1),
+            free_space: layers.plain(None, config.free_space.map(Some), None),
             dry_run_gpio: layers.plain(
                 flags.dry_run_gpio.then_some(true),
                 config.dry_run_gpio,
@@ -249,6 +261,10 @@ impl Settings {
                 &self.watchdog_ms.origin,
                 "must be in 100..=3600000 (an hour)",
             );
+        }
+        if self.vote.value != 1 && !vote::is_allowed(self.vote.value) {
+            let reason = "must be an odd number from 3 to 15, or 1 for no vote";
+            return fail("vote", &self.vote.origin, reason);
         }
         if self.sinks.value.is_empty() {
             return fail(
@@ -500,6 +516,14 @@ mod tests {
             text.contains("alpha") && text.contains("command line"),
             "{text}"
         );
+        for vote in [0, 2, 4, 17] {
+            let flags = Flags {
+                vote: Some(vote),
+                ..Flags::default()
+            };
+            let text = resolve(&flags, &[]).unwrap_err().to_string();
+            assert!(text.contains("vote (from command line)"), "{text}");
+        }
         let flags = Flags {
             board: Some("toaster".into()),
             ..Flags::default()

@@ -18,7 +18,9 @@ use crate::kernels::cpu::Cpu;
 use crate::mask::Mask;
 use crate::postprocess::components::{Connectivity, Fill, Labeller};
 use crate::postprocess::coverage;
+use crate::postprocess::free_space::{FreeSpace, Meter, Plan};
 use crate::postprocess::region::RegionSpans;
+use crate::postprocess::vote::Vote;
 use crate::preprocess::{Fit, PAD, Preprocessor, WayBack};
 use crate::sink::{Outcome, RuleState, Stages};
 
@@ -35,6 +37,8 @@ pub struct Worker {
     spans: Vec<RegionSpans>,
     spans_of: Option<(u64, (u32, u32))>,
     model_mask: Mask,
+    vote: Option<Vote>,
+    meter: Option<Meter>,
     labeller: Labeller,
     index: u64,
 }
@@ -55,6 +59,8 @@ impl Worker {
             spans: Vec::new(),
             spans_of: None,
             model_mask: Mask::default(),
+            vote: None,
+            meter: None,
             labeller: Labeller::default(),
             index: 0,
         }
@@ -71,6 +77,18 @@ impl Worker {
     pub fn with_picture(mut self, wanted: bool) -> Self {
         self.preprocessor.keep_picture(wanted);
         self.wants_picture = wanted;
+        self
+    }
+
+    /// So many masks vote over each pixel, see [`Vote::new`]; 1 for no vote.
+    pub fn with_vote(mut self, masks: u32) -> Self {
+        self.vote = (masks > 1).then(|| Vote::new(masks));
+        self
+    }
+
+    /// Measures the free ground.
+    pub fn with_free_space(mut self, plan: Option<Plan>) -> Self {
+        self.meter = plan.map(Meter::new);
         self
     }
 
@@ -163,6 +181,10 @@ impl Worker {
             outcome.rgb.clear();
         }
 
+        outcome.captured = match &mut self.vote {
+            Some(vote) => vote.run(&mut self.model_mask, (width, height), frame.captured),
+            None => frame.captured,
+        };
         self.way_back
             .run(&placement, &self.model_mask, &mut outcome.mask);
         if self.min_area > 0 {
@@ -174,6 +196,13 @@ impl Worker {
             );
         }
         coverage::shares(&outcome.mask, self.classes, &mut outcome.coverage);
+        match &mut self.meter {
+            Some(meter) => {
+                let space = outcome.free_space.get_or_insert_default();
+                meter.run(&outcome.mask, space);
+            }
+            None => outcome.free_space = None,
+        }
         self.fit_regions(width, height);
         outcome.rule_set = self.rules.generation;
         // Not cleared: the names' memory is used again.
@@ -183,7 +212,7 @@ impl Worker {
         let rules = self.rules.rules.iter().zip(&self.spans);
         for (state, (rule, spans)) in outcome.rules.iter_mut().zip(rules) {
             state.name.clone_from(&rule.name);
-            state.fraction = measure(rule, spans, &outcome.mask);
+            state.fraction = measure(rule, spans, &outcome.mask, outcome.free_space.as_ref());
             state.active = false;
         }
         let done = Instant::now();
@@ -193,7 +222,7 @@ impl Worker {
         outcome.name.clone_from(&frame.name);
         (outcome.width, outcome.height) = (width, height);
         std::mem::swap(&mut outcome.truth, &mut frame.truth);
-        (outcome.captured, outcome.stamp) = (frame.captured, frame.stamp);
+        outcome.stamp = frame.stamp;
         outcome.finished = clock::now();
         outcome.stages = Stages {
             preprocess: preprocessed - start,
@@ -228,11 +257,18 @@ impl Worker {
 }
 
 /// What a rule's thresholds are compared with.
-fn measure(rule: &CompiledRule, spans: &RegionSpans, mask: &Mask) -> f32 {
-    // Nothing is known of a region without a pixel: no number, so that the line is
-    // safe.
-    if spans.is_empty() {
-        return f32::NAN;
+fn measure(
+    rule: &CompiledRule,
+    spans: &RegionSpans,
+    mask: &Mask,
+    free_space: Option<&FreeSpace>,
+) -> f32 {
+    // Nothing is known of a region without a pixel, nor of what is not measured: no
+    // number, so that the line is safe.
+    match (&rule.measure, free_space) {
+        (Some(measure), Some(space)) => measure.danger(space),
+        (Some(_), None) => f32::NAN,
+        (None, _) if spans.is_empty() => f32::NAN,
+        (None, _) => spans.fraction(mask, &rule.classes),
     }
-    spans.fraction(mask, &rule.classes)
 }

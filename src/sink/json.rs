@@ -12,12 +12,17 @@
 //! | `stamp` | what `captured_s` is: `exposure` (its start, by the driver), `driver` (the end of the transfer, by the driver) or `arrival` (when the frame reached this program) |
 //! | `age_ms` | from taking the picture to its result |
 //! | `coverage` | share of each class in the picture, 0..=1, by class name; by number where the model names no such class |
-//! | `rules` | list of `{name, fraction, active}` |
+//! | `rules` | list of `{name, fraction, active}`; `fraction` is the danger, 0..=1, of a rule that measures |
+//! | `free_space` | `{bottom_row, nearest_px, nearest_m, corridors, free_rows}`, see [`crate::postprocess::free_space`]; absent where it is not measured |
 //! | `state` | what the run can be relied on for after this result: `starting`, `live`, `degraded`, `safe` or `stopped`, see [`RunState`](crate::trigger::RunState) |
 //! | `stages_ms` | `{preprocess, inference, postprocess}` |
 //! | `frames` | counts since the start: `{in, inferred, superseded, driver_lost, bad, undelivered}`, and of the source's troubles: `{stalls, restarts, reopens}` |
 //! | `mask_hash` | [`mask_hash`] of the labels, 16 hexadecimal digits: equal masks on two machines have equal hashes |
 //! | `truth` | `{pixel_accuracy, miou}`, see [`score`](super::score()); absent where the truth is unknown |
+//!
+//! `corridors` is a list of `{row, ahead_m, width_px, offset_px, width_m, offset_m}`, and
+//! `free_rows`, a number for each column, is there only where the config asks for it.
+//! `nearest_px` and `nearest_m` are `"clear"` where nothing is in the way.
 //!
 //! Milliseconds have three decimals, fractions six. A number that is not finite
 //! is `null`.
@@ -31,6 +36,7 @@ use serde::ser::{SerializeMap, Serializer};
 use super::fault::fault;
 use super::{Counters, Outcome, RuleState, Sink, SinkError, score};
 use crate::classes::Classes;
+use crate::postprocess::free_space::{Corridor, FreeSpace};
 
 /// Writes JSON lines to a stream.
 #[derive(Debug)]
@@ -99,12 +105,73 @@ struct Line<'a> {
     coverage: Coverage<'a>,
     #[serde(serialize_with = "rules")]
     rules: &'a [RuleState],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    free_space: Option<FreeSpaceLine<'a>>,
     state: &'static str,
     stages_ms: StagesMs,
     frames: Frames,
     mask_hash: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     truth: Option<Truth>,
+}
+
+#[derive(Serialize)]
+struct FreeSpaceLine<'a> {
+    bottom_row: u32,
+    nearest_px: Nearest,
+    nearest_m: Nearest,
+    corridors: Vec<CorridorLine>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    free_rows: Option<&'a [u32]>,
+}
+
+/// A distance, or the word for none.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Nearest {
+    At(f64),
+    Clear(&'static str),
+}
+
+impl Nearest {
+    fn new(distance: f32) -> Self {
+        if distance == f32::INFINITY {
+            Self::Clear("clear")
+        } else {
+            Self::At(rounded(distance.into(), 1e3))
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct CorridorLine {
+    row: Option<u32>,
+    ahead_m: f64,
+    width_px: f64,
+    offset_px: f64,
+    width_m: f64,
+    offset_m: f64,
+}
+
+impl<'a> FreeSpaceLine<'a> {
+    fn new(space: &'a FreeSpace) -> Self {
+        let number = |value: f32| rounded(value.into(), 1e3);
+        let corridor = |c: &Corridor| CorridorLine {
+            row: c.row,
+            ahead_m: number(c.ahead_m),
+            width_px: number(c.width_px),
+            offset_px: number(c.offset_px),
+            width_m: number(c.width_m),
+            offset_m: number(c.offset_m),
+        };
+        Self {
+            bottom_row: space.bottom_row,
+            nearest_px: Nearest::new(space.nearest_px),
+            nearest_m: Nearest::new(space.nearest_m),
+            corridors: space.corridors.iter().map(corridor).collect(),
+            free_rows: space.profile.then_some(space.free_rows.as_slice()),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -205,6 +272,7 @@ impl<'a> Line<'a> {
                 classes,
             },
             rules: &outcome.rules,
+            free_space: outcome.free_space.as_ref().map(FreeSpaceLine::new),
             state: outcome.state.name(),
             stages_ms: StagesMs {
                 preprocess: millis(outcome.stages.preprocess),
@@ -268,6 +336,7 @@ mod tests {
                 fraction: 0.25,
                 active: true,
             }],
+            free_space: None,
             rule_set: 0,
             state: RunState::Live,
             captured: Duration::from_micros(1_500_000),
@@ -322,6 +391,42 @@ mod tests {
         assert!(
             !line.contains("\"name\":null") && !line.contains("truth"),
             "{line}"
+        );
+    }
+
+    #[test]
+    fn free_space_is_written_where_it_is_measured() {
+        let corridor = Corridor {
+            row: Some(3),
+            ahead_m: 2.5,
+            width_px: 4.0,
+            offset_px: -1.0,
+            width_m: f32::NAN,
+            offset_m: 0.12345,
+        };
+        let mut outcome = outcome();
+        let space = outcome.free_space.insert(FreeSpace {
+            bottom_row: 4,
+            free_rows: vec![0, 4],
+            nearest_px: 0.0,
+            nearest_m: f32::INFINITY,
+            corridors: vec![corridor],
+            profile: false,
+        });
+        let rest = concat!(
+            r#""nearest_px":0.0,"nearest_m":"clear","corridors":[{"row":3,"ahead_m":2.5,"#,
+            r#""width_px":4.0,"offset_px":-1.0,"width_m":null,"offset_m":0.123}]"#
+        );
+        space.profile = true;
+        let with = format!(r#""free_space":{{"bottom_row":4,{rest},"free_rows":[0,4]}}"#);
+        let text = line(&outcome);
+        assert!(text.contains(&with), "{text}");
+        let space = outcome.free_space.as_mut().unwrap();
+        (space.profile, space.nearest_m) = (false, f32::NAN);
+        let text = line(&outcome);
+        assert!(
+            text.contains(r#""nearest_m":null"#) && !text.contains("free_rows"),
+            "{text}"
         );
     }
 

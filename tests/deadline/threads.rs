@@ -192,6 +192,7 @@ fn parts(record: &Arc<Record>, end: End, seed: u64, until: u64) -> Parts {
             max_age: Some(MAX_AGE),
             min_rate: None,
         },
+        measure: None,
         line: None,
     };
     let edges = Arc::clone(record);
@@ -228,6 +229,8 @@ fn parts(record: &Arc<Record>, end: End, seed: u64, until: u64) -> Parts {
         frames: None,
         min_area: 0,
         cpu: Cpu::detect(),
+        vote: 1,
+        free_space: None,
         heartbeat: None,
         watchdog: Duration::from_secs(60),
         reload: None,
