@@ -229,6 +229,12 @@ impl Settings {
                 self.watchdog_ms.value == other.watchdog_ms.value,
             ),
             ("heartbeat", self.heartbeat.value == other.heartbeat.value),
+            ("camera", self.camera.value == other.camera.value),
+            ("vote", self.vote.value == other.vote.value),
+            (
+                "free_space",
+                self.free_space.value == other.free_space.value,
+            ),
         ];
         let changed = keys.into_iter().filter(|(_, same)| !same);
         changed.map(|(key, _)| key).collect()

@@ -103,7 +103,7 @@ impl Layout {
         let magnify = (width / WIDE).max(1);
         let margin = MARGIN * magnify;
         let line = font.character_size.height * magnify + 2 * margin;
-        let text = (line <= height / MAX_PART_OF_HEIGHT).then_some(TextLine {
+        let text = (line <= height / MAX_PART_OF_HEIGHT).then(|| TextLine {
             area: Area {
                 x: 0,
                 y: height - line,

@@ -56,7 +56,7 @@ impl Scaler {
 
 /// The source pixel under the centre of target pixel `at` of `targets`.
 fn nearest(at: u32, targets: u32, sources: u32) -> u32 {
-    let (at, targets, sources) = (u64::from(at), u64::from(targets), u64::from(sources));
+    let (at, targets, sources) = (u128::from(at), u128::from(targets), u128::from(sources));
     // Less than `sources`, because `at` is less than `targets`.
     ((2 * at + 1) * sources / (2 * targets)) as u32
 }

@@ -5,6 +5,7 @@ cat >rules.toml <<'T'
 [heartbeat]
 pin = { chip = "9030000.pl061", line = 6 }
 max_rate = 2
+max_age_ms = 6000
 T
 sed 1d /suite/webcam.toml >rule
 cat rule >>rules.toml
@@ -38,7 +39,7 @@ kill -HUP "$pid"
 wait_for 10 grep -q Rode run.log.err
 high 5 || fail "broken rules moved the line"
 # Another rule on another line; this one's goes safe.
-{ head -3 saved; sed 's/line = 5/line = 7/; s/"results"/"other"/' rule; } >rules.toml
+{ head -4 saved; sed 's/line = 5/line = 7/; s/"results"/"other"/' rule; } >rules.toml
 kill -HUP "$pid"
 wait_for 20 high 7
 wait_for 5 low 5

@@ -75,7 +75,7 @@ def prepare(arguments, root: Path, cache: Path, say) -> Assets:
         (folder / "ready").touch()
     guest = {"atrous": binary, "virtual_camera": tool, "road.atrous": folder / "road.atrous"}
     guest |= {f"{name}.png": folder / f"{name}.png" for name in SCENES}
-    guest["webcam.toml"] = root / "tests/board/guest/webcam.toml"
+    guest |= {name: root / "tests/board/guest" / name for name in ("webcam.toml", "lines.toml")}
     return Assets(host, guest, folder)
 
 
