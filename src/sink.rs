@@ -68,7 +68,7 @@ impl Counters {
     /// Faults that the source or its frames have shown: each makes a run degraded for
     /// a while.
     pub fn faults(&self) -> u64 {
-        self.bad
+        self.bad + self.stalls + self.restarts + self.reopens
     }
 }
 
