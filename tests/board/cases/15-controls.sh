@@ -7,13 +7,13 @@ cat >config.toml <<'T'
 brightness = 77
 contrast = 11
 T
-"$atrous" run "$camera&ctrl.contrast=99" null: -m "$model" -c config.toml -n 1 -q || fail "exit code $?"
+"$atrous" run "$camera&ctrl.contrast=99" null: -m "$quick" -c config.toml -n 1 -q || fail "exit code $?"
 [ "$(now Brightness)" = "Integer(77)" ] || fail "brightness is $(now Brightness)"
 [ "$(now Contrast)" = "Integer(99)" ] || fail "the URI's contrast does not win: $(now Contrast)"
 
 # refused OPTION WORD: exit code 2, and a message with the word.
 refused() {
-    "$atrous" run "$camera&$1" null: -m "$model" -n 1 -q 2>error.err
+    "$atrous" run "$camera&$1" null: -m "$quick" -n 1 -q 2>error.err
     code=$?
     [ "$code" = 2 ] || fail "$1: exit code $code, $(cat error.err)"
     grep -q "$2" error.err || fail "$1: $(cat error.err)"

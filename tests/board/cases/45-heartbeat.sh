@@ -13,7 +13,7 @@ high() { [ "$(outside level "$1")" = 1 ]; }
 low() { [ "$(outside level "$1")" = 0 ]; }
 beats() { set -- $(outside edges 6) && echo "$1"; }
 beating() { [ "$(beats)" -ge 4 ]; }
-start run.log run "$webcam?size=320x180&fps=10&timeout_ms=1000" json: -m "$model" -c rules.toml
+start run.log run "$webcam?size=320x180&fps=10&timeout_ms=1000" json: -m "$quick" -c rules.toml
 wait_for 40 high 5
 outside mark
 wait_for 40 beating

@@ -34,11 +34,21 @@ outage() {
     note "$fault: safe after $waited s"
 }
 
+more_bad() { [ "$(field run.log bad)" -gt "$bad" ]; }
+
 inject() {
     fault=$1
     clock_of_host
     case $fault in
-        flagged) control "$webcam" "Inject V4L2_BUF_FLAG_ERROR" 1 ;;
+        flagged)
+            # The flag may hit a moment without a buffer, or the frame that a start drops.
+            bad=$(field run.log bad)
+            for shot in 1 2 3 4; do
+                control "$webcam" "Inject V4L2_BUF_FLAG_ERROR" 1
+                soon 4 more_bad && break
+            done
+            more_bad || fail "flagged frames are not counted as bad"
+            ;;
         fatal) control "$webcam" "Inject Fatal Streaming Error" 1 ;;
         qbuf) control "$webcam" "Inject VIDIOC_QBUF Error" 1 ;;
         reqbufs)
@@ -77,7 +87,7 @@ sums() {
     [ "$rest" -ge 0 ] && [ "$rest" -le 2 ] || fail "frames that are unaccounted for: $rest of $(number in)"
 }
 
-start run.log run "$camera" json: -m "$model" -c /suite/webcam.toml
+start run.log run "$camera" json: -m "$quick" -c /suite/webcam.toml
 wait_for 40 level 1
 wait_for 60 more_results run.log 10
 files=$(files_of "$pid")
@@ -89,7 +99,6 @@ order=$(outside shuffle $all)
 note "then $order"
 for fault in $order; do inject "$fault"; done
 sums
-[ "$(field run.log bad)" -ge 2 ] || fail "flagged frames are not counted as bad"
 [ "$(field run.log reopens)" -ge 4 ] || fail "four reopens are due: $(field run.log reopens)"
 [ "$(field run.log driver_lost)" -ge 1 ] || fail "dropped frames are not counted as lost"
 [ "$(files_of "$pid")" -le "$files" ] || fail "open files: $files, now $(files_of "$pid")"

@@ -3,7 +3,7 @@
 cameras
 level() { [ "$(outside level 5)" = "$1" ]; }
 device=/sys/bus/platform/drivers/vivid
-start run.log run "$hdmi?size=1280x720&format=yuyv&timeout_ms=1000" json: -m "$model" -c /suite/webcam.toml
+start run.log run "$hdmi?size=1280x720&format=yuyv&timeout_ms=1000" json: -m "$quick" -c /suite/webcam.toml
 wait_for 40 level 1
 # While someone has the webcam open its number stays taken: all that come back move up by one.
 exec 9<"$webcam"

@@ -5,7 +5,7 @@ camera="$webcam?size=320x180&fps=60"
 came() { [ "$(field run.log in)" -ge "$1" ]; }
 for wrap in "Wrap Sequence Number" "Wrap Timestamp"; do
     control "$webcam" "$wrap" 1
-    start run.log run "$camera" json: -m "$model" -q
+    start run.log run "$camera" json: -m "$quick" -q
     # The counter is set 128 before its end when the stream starts.
     wait_for 50 came 200
     finish TERM 0

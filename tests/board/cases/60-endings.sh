@@ -6,7 +6,7 @@ level() { [ "$(outside level 5)" = "$1" ]; }
 # live SINK…: a run whose line is high.
 live() {
     outside mark
-    start run.log run "$camera" "$@" -m "$model" -c /suite/webcam.toml -q
+    start run.log run "$camera" "$@" -m "$quick" -c /suite/webcam.toml -q
     wait_for 40 level 1
 }
 
@@ -21,7 +21,7 @@ done
 # The reader of stdout goes away: a quiet end.
 mkfifo pipe
 head -n 1 pipe >first &
-"$atrous" run "$camera" json: -m "$model" -c /suite/webcam.toml -q >pipe 2>pipe.err &
+"$atrous" run "$camera" json: -m "$quick" -c /suite/webcam.toml -q >pipe 2>pipe.err &
 pid=$!
 ends 0 60
 check a closed pipe leaves the line low -- level 0

@@ -5,6 +5,8 @@ name=$0
 atrous=/suite/atrous
 camera_tool=/suite/virtual_camera
 model=/suite/road.atrous
+# Where any result will do.
+quick=/suite/quick.atrous
 work=/tmp/case/$name
 [ -d "$work" ] && cd "$work"
 # Files for the host, kept after the run (only where the machine shares a folder).

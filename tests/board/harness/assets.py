@@ -1,7 +1,8 @@
 """What the cases work with: the programs, a model small enough to be emulated, drawn scenes.
 
 The model is the road model, quantized here with drawn scenes and compiled for a ninth of its pixels:
-the emulated processor needs some seconds for a picture of full size.  Scenes come with their truth.
+the emulated processor needs some seconds for a picture of full size.  A still smaller one is for
+cases in which any result will do.  Scenes come with their truth.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from . import Problem
 
 TRIPLE = "aarch64-unknown-linux-gnu"
-MODEL_SIZE = "161x121"
+MODELS = {"road": "161x121", "quick": "97x73"}
 CALIBRATION_SEEDS = range(500, 516)
 
 # Seeds of drawn streets, looked at for what stands on the road ahead.
@@ -68,12 +69,13 @@ def prepare(arguments, root: Path, cache: Path, say) -> Assets:
     if not (folder / "ready").is_file():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        say(f"drawing scenes, and making a road model of {MODEL_SIZE}")
+        say(f"drawing scenes, and making road models of {' and '.join(MODELS.values())}")
         make_model(host, root, folder)
         for name, seed in SCENES.items():
             draw(host, seed, folder / name)
         (folder / "ready").touch()
-    guest = {"atrous": binary, "virtual_camera": tool, "road.atrous": folder / "road.atrous"}
+    guest = {"atrous": binary, "virtual_camera": tool}
+    guest |= {f"{name}.atrous": folder / f"{name}.atrous" for name in MODELS}
     guest |= {f"{name}.png": folder / f"{name}.png" for name in SCENES}
     guest |= {name: root / "tests/board/guest" / name for name in ("webcam.toml", "lines.toml")}
     return Assets(host, guest, folder)
@@ -87,7 +89,8 @@ def make_model(host: Path, root: Path, folder: Path) -> None:
         call([host, "run", source, pictures / f"{seed}_%d.png", "-m", "truth", "-n", "1",
               "--visualize", "frame", "--quiet"])
     call([host, "quantize", root / "models/road", "--images", pictures, "-o", folder / "whole"])
-    call([host, "compile", folder / "whole.onnx", "--size", MODEL_SIZE, "-o", folder / "road.atrous"])
+    for name, size in MODELS.items():
+        call([host, "compile", folder / "whole.onnx", "--size", size, "-o", folder / f"{name}.atrous"])
     shutil.rmtree(pictures)
 
 
