@@ -11,7 +11,7 @@ work=/tmp/case/$name
 [ -d "$work" ] && cd "$work"
 # Files for the host, kept after the run (only where the machine shares a folder).
 kept=/mnt/kept/$name
-[ -d /mnt/log ] && mkdir -p "$kept"
+[ -d /mnt/kept ] && mkdir -p "$kept"
 
 # fail WORDS…: the case went wrong.
 fail() {
