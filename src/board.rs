@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -91,9 +92,17 @@ impl Cpu {
     /// Threads for a model: the cores but one, which is left to the camera, the pins and
     /// the rest of the system; at least 1.
     pub fn threads(&self) -> usize {
-        let system = std::thread::available_parallelism().map_or(1, usize::from);
-        let cores = self.cores.map_or(system, |cores| cores.min(system));
-        (cores - 1).max(1)
+        (self.count() - 1).max(1)
+    }
+
+    /// Processors that this program may use: the board's, where the system gives as many;
+    /// at least 1.
+    pub fn count(&self) -> usize {
+        // As it was at first: later the thread that asks may have been confined to some.
+        static SYSTEM: OnceLock<usize> = OnceLock::new();
+        let found = || std::thread::available_parallelism().map_or(1, usize::from);
+        let system = *SYSTEM.get_or_init(found);
+        self.cores.map_or(system, |cores| cores.min(system))
     }
 }
 

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 mod allocations;
+mod apart;
 mod bench;
 mod compile;
 mod config;

@@ -15,12 +15,16 @@ use crate::input_file;
 pub mod camera;
 pub mod free_space;
 pub mod heartbeat;
+pub mod pipeline;
+pub mod realtime;
 pub mod rule;
 pub mod settings;
 
 pub use camera::{CameraConfig, ControlValue};
 pub use free_space::FreeSpaceConfig;
 pub use heartbeat::{CompiledHeartbeat, HeartbeatConfig};
+pub use pipeline::{EngineUse, PipelineConfig};
+pub use realtime::RealtimeConfig;
 pub use rule::{CompiledRule, RuleConfig};
 pub use settings::{Flags, Origin, Setting, Settings};
 
@@ -89,6 +93,12 @@ pub struct RunConfig {
     /// Rules that turn masks into levels.
     #[serde(default, rename = "rule", skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<RuleConfig>,
+    /// Which processors and what priority threads have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub realtime: Option<RealtimeConfig>,
+    /// Several sources in one run, each with its own sinks and rules.
+    #[serde(default, rename = "pipeline", skip_serializing_if = "Vec::is_empty")]
+    pub pipelines: Vec<PipelineConfig>,
 }
 
 /// The `[postprocess]` table.
@@ -139,6 +149,22 @@ pub enum ConfigError {
     /// The free ground cannot be measured so.
     #[error("free_space: {reason}")]
     FreeSpace {
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+    /// What is asked of the scheduler cannot be.
+    #[error("realtime: {reason}")]
+    Realtime {
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+    /// Pipelines do not fit together.
+    #[error("config '{path}': pipeline '{name}': {reason}")]
+    Pipeline {
+        /// The file.
+        path: String,
+        /// The pipeline.
+        name: String,
         /// What is wrong and what would be right.
         reason: String,
     },

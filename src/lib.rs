@@ -30,6 +30,7 @@ pub mod preprocess;
 pub mod program;
 pub mod quantize;
 mod query;
+pub mod realtime;
 pub mod sink;
 pub mod source;
 pub mod synthetic;

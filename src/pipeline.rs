@@ -27,6 +27,7 @@ use thiserror::Error;
 
 use crate::classes::Classes;
 use crate::config::CompiledRule;
+use crate::config::settings::DEFAULT_WATCHDOG_MS;
 use crate::engine::{EngineError, Segmenter};
 use crate::frame::Frame;
 use crate::gpio::Pin;
@@ -34,6 +35,7 @@ use crate::guard;
 use crate::kernels::cpu::Cpu;
 use crate::postprocess::free_space;
 use crate::preprocess::Fit;
+use crate::realtime::{Realtime, Role};
 use crate::sink::{Counters, Outcome, Sink, SinkError};
 use crate::source::{FrameSource, Pace, SourceError};
 use crate::trigger::HeartbeatSpec;
@@ -42,6 +44,7 @@ pub mod actuator;
 pub mod capture;
 pub mod control;
 pub mod delivery;
+pub mod fleet;
 mod guarded_pin;
 pub mod histogram;
 pub mod journal;
@@ -51,6 +54,7 @@ mod reload;
 pub mod rule_set;
 pub mod stats;
 mod sync;
+pub mod turns;
 mod watchdog;
 pub mod worker;
 
@@ -59,6 +63,7 @@ pub use reload::{OpenPin, Reload};
 use control::Control;
 use mailbox::{Mailbox, WhenFull};
 use stats::{Snapshot, Stats};
+use turns::Turns;
 use watchdog::Watchdog;
 use worker::Worker;
 
@@ -122,6 +127,42 @@ pub struct Parts {
     pub watchdog: Duration,
     /// How rules are read anew, where they can be.
     pub reload: Option<Reload>,
+    /// What the run is called in the log, where there are several.
+    pub name: Option<String>,
+    /// The turns at the model, where others use it as well.
+    pub turns: Option<Arc<Turns>>,
+    /// What the scheduler has granted.
+    pub realtime: Realtime,
+}
+
+impl Parts {
+    /// What a run cannot do without: everything else as it is where nobody asks for more.
+    pub fn new(
+        source: Box<dyn FrameSource>,
+        segmenter: Box<dyn Segmenter>,
+        classes: Classes,
+    ) -> Self {
+        Self {
+            source,
+            segmenter,
+            cpu: Cpu::detect(),
+            fit: Fit::Stretch,
+            classes,
+            rules: Vec::new(),
+            pins: Vec::new(),
+            sinks: Vec::new(),
+            frames: None,
+            min_area: 0,
+            vote: 1,
+            free_space: None,
+            heartbeat: None,
+            watchdog: Duration::from_millis(DEFAULT_WATCHDOG_MS),
+            reload: None,
+            name: None,
+            turns: None,
+            realtime: Realtime::default(),
+        }
+    }
 }
 
 /// What ended a run early.
@@ -185,14 +226,22 @@ pub fn run(
     let live = parts.source.info().pace == Pace::Live;
     let links = Links::new(live, parts.sinks.iter().any(|s| s.wants_every_result()));
     let stats = Arc::new(Stats::default());
-    let control = Arc::new(Control::new(parts.rules, parts.pins, parts.heartbeat)?);
+    let name = parts.name.unwrap_or_default();
+    let control = Control::new(parts.rules, parts.pins, parts.heartbeat)?.named(&name);
+    let control = Arc::new(control);
     let mut worker = Worker::new(parts.segmenter, parts.fit, &parts.classes, parts.min_area)
         .with_cpu(parts.cpu)
         .with_vote(parts.vote)
         .with_free_space(parts.free_space)
-        .with_picture(parts.sinks.iter().any(|sink| sink.wants_picture()));
+        .with_picture(parts.sinks.iter().any(|sink| sink.wants_picture()))
+        .with_turns(parts.turns);
 
-    let mut threads = Threads::new(links.clone(), Arc::clone(&control), Arc::clone(stop));
+    let mut threads = Threads::new(
+        links.clone(),
+        Arc::clone(&control),
+        Arc::clone(stop),
+        parts.realtime,
+    );
     {
         let watchdog = Watchdog {
             control: Arc::clone(&control),
@@ -201,11 +250,11 @@ pub fn run(
             ended: Arc::clone(&threads.ended),
             inference_patience: parts.watchdog,
         };
-        threads.start(WATCHDOG, move || watchdog.watch())?;
+        threads.start(WATCHDOG, Role::Watchdog, move || watchdog.watch())?;
     }
     {
         let (links, mut sinks, classes) = (links.clone(), parts.sinks, parts.classes);
-        threads.start("sink", move || {
+        threads.start("sink", Role::Other, move || {
             delivery::deliver(
                 &mut sinks,
                 &classes,
@@ -218,21 +267,21 @@ pub fn run(
     {
         let (links, stats) = (links.clone(), Arc::clone(&stats));
         let (control, stop) = (Arc::clone(&control), Arc::clone(stop));
-        threads.start(TRIGGER, move || {
+        threads.start(TRIGGER, Role::Trigger, move || {
             actuator::drive(&control, &links, &stats, &stop)
         })?;
     }
     {
         let (links, stats, limit) = (links.clone(), Arc::clone(&stats), parts.frames);
         let control = Arc::clone(&control);
-        threads.start("inference", move || {
+        threads.start("inference", Role::Inference, move || {
             worker.work(&control, &links, &stats, limit)
         })?;
     }
     {
         let (links, stats, stop) = (links.clone(), Arc::clone(&stats), Arc::clone(stop));
         let mut source = parts.source;
-        threads.start(CAPTURE, move || {
+        threads.start(CAPTURE, Role::Capture, move || {
             capture::drain(source.as_mut(), &links, &stats, &stop).map_err(Into::into)
         })?;
     }
@@ -281,6 +330,8 @@ pub fn run(
 /// The mailboxes between the threads of one run.
 #[derive(Clone)]
 pub struct Links {
+    /// Whether the newest frame matters, not every one.
+    live: bool,
     /// From capture to the worker.
     frames: Arc<Mailbox<Frame>>,
     /// Used frames, on their way back to capture.
@@ -305,6 +356,7 @@ impl Links {
             (true, false) => OUTCOMES,
         };
         let links = Self {
+            live,
             frames: Arc::new(Mailbox::new(1, if live { replace } else { wait })),
             spare_frames: Arc::new(Mailbox::new(4, replace)),
             outcomes: Arc::new(Mailbox::new(1, wait)),
@@ -343,10 +395,11 @@ struct Threads {
     stop: Arc<AtomicBool>,
     /// Told to the watchdog.
     ended: Arc<AtomicBool>,
+    realtime: Arc<Realtime>,
 }
 
 impl Threads {
-    fn new(links: Links, control: Arc<Control>, stop: Arc<AtomicBool>) -> Self {
+    fn new(links: Links, control: Arc<Control>, stop: Arc<AtomicBool>, realtime: Realtime) -> Self {
         Self {
             running: Vec::new(),
             error: None,
@@ -354,15 +407,21 @@ impl Threads {
             control,
             stop,
             ended: Arc::new(AtomicBool::new(false)),
+            realtime: Arc::new(realtime),
         }
     }
 
     fn start(
         &mut self,
         name: &'static str,
+        role: Role,
         work: impl FnOnce() -> Ending + Send + 'static,
     ) -> Result<(), PipelineError> {
-        let handle = thread::Builder::new().name(name.into()).spawn(work);
+        let realtime = Arc::clone(&self.realtime);
+        let handle = thread::Builder::new().name(name.into()).spawn(move || {
+            realtime.enter(role);
+            work()
+        });
         let handle = handle.map_err(|e| PipelineError::Internal {
             thread: name,
             reason: e.to_string(),

@@ -11,11 +11,9 @@ use atrous::engine::Shape;
 use atrous::engine::fake::FakeSegmenter;
 use atrous::frame::{Frame, PixelFormat};
 use atrous::gpio::{DryLine, Pin};
-use atrous::kernels::cpu::Cpu;
 use atrous::mask::Mask;
 use atrous::pipeline::{self, Parts};
 use atrous::postprocess::region::{ClassSet, Region};
-use atrous::preprocess::Fit;
 use atrous::sink::{Outcome, Sink, SinkError};
 use atrous::source::{FrameSource, Next, Pace, SourceError, SourceInfo};
 use atrous::trigger::{Level, RuleSpec};
@@ -120,21 +118,16 @@ fn count(format: PixelFormat, model_side: u32) -> u64 {
     };
     let at: Arc<[AtomicU64; 2]> = Arc::default();
     let parts = Parts {
-        source: Box::new(Source { next: 0, format }),
-        segmenter: Box::new(FakeSegmenter::new(shape)),
-        fit: Fit::Stretch,
-        classes: Classes::new(vec![class("zero"), class("one")]),
         rules: vec![rule],
         pins: vec![Pin::Dry(DryLine::new("", 0, Level::Low, "", |_| {}))],
         sinks: vec![Box::new(Watcher(Arc::clone(&at)))],
         frames: Some(WARM + COUNTED + 1),
         min_area: 4,
-        cpu: Cpu::detect(),
-        vote: 1,
-        free_space: None,
-        heartbeat: None,
-        watchdog: Duration::from_secs(60),
-        reload: None,
+        ..Parts::new(
+            Box::new(Source { next: 0, format }),
+            Box::new(FakeSegmenter::new(shape)),
+            Classes::new(vec![class("zero"), class("one")]),
+        )
     };
     let stop = Arc::new(AtomicBool::new(false));
     pipeline::run(parts, &stop, &mut |_| {}).unwrap();

@@ -11,12 +11,10 @@ use atrous::engine::fake::FakeSegmenter;
 use atrous::engine::{EngineError, Segmenter, Shape};
 use atrous::frame::{Frame, PixelFormat};
 use atrous::gpio::{DryLine, Pin};
-use atrous::kernels::cpu::Cpu;
 use atrous::logits::Logits;
 use atrous::mask::Mask;
 use atrous::pipeline::{self, Parts};
 use atrous::postprocess::region::{ClassSet, Region};
-use atrous::preprocess::Fit;
 use atrous::sink::{Outcome, Sink, SinkError};
 use atrous::source::{FrameSource, Next, Pace, SourceError, SourceInfo};
 use atrous::trigger::{Level, RuleSpec};
@@ -151,10 +149,6 @@ fn masks_and_regions_follow_the_size_of_each_frame() {
     };
     let seen = Seen::default();
     let parts = Parts {
-        source: Box::new(Changing(0)),
-        segmenter: Box::new(Fixed(FakeSegmenter::new(shape))),
-        fit: Fit::Stretch,
-        classes: Classes::new(vec![class("zero"), class("one")]),
         rules: vec![CompiledRule {
             name: "left".into(),
             classes,
@@ -165,14 +159,11 @@ fn masks_and_regions_follow_the_size_of_each_frame() {
         }],
         pins: vec![Pin::Dry(DryLine::new("", 0, Level::Low, "left", |_| {}))],
         sinks: vec![Box::new(Recorder(Arc::clone(&seen)))],
-        frames: None,
-        min_area: 0,
-        cpu: Cpu::detect(),
-        vote: 1,
-        free_space: None,
-        heartbeat: None,
-        watchdog: std::time::Duration::from_secs(60),
-        reload: None,
+        ..Parts::new(
+            Box::new(Changing(0)),
+            Box::new(Fixed(FakeSegmenter::new(shape))),
+            Classes::new(vec![class("zero"), class("one")]),
+        )
     };
     pipeline::run(parts, &Arc::new(AtomicBool::new(false)), &mut |_| {}).unwrap();
     let seen = seen.lock().unwrap();

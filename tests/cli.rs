@@ -676,6 +676,143 @@ fn hup_reloads_the_rules_and_nothing_else() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
+/// Two cameras on one model, each with a rule.
+const TWO: &str = r#"
+model = "truth?delay_ms=1"
+dry_run_gpio = true
+[[pipeline]]
+name = "front"
+source = "synthetic://road?size=64x48&pace=demand&frames=5"
+sinks = ["front/", "json:"]
+[[pipeline.rule]]
+name = "road"
+classes = ["Road"]
+on = 0.1
+off = 0.05
+max_age_ms = 5000
+pin = { chip = "test", line = 1 }
+safe = "low"
+[[pipeline]]
+name = "rear"
+source = "synthetic://road?size=64x48&pace=demand&frames=3&seed=4"
+sinks = ["rear/", "json:"]
+[[pipeline.rule]]
+name = "road"
+classes = ["Road"]
+on = 0.1
+off = 0.05
+max_age_ms = 5000
+pin = { chip = "test", line = 2 }
+safe = "low"
+"#;
+
+#[test]
+fn several_pipelines_run_side_by_side() {
+    let folder = folder();
+    let config = write(folder.path(), "two.toml", TWO);
+    let config = config.to_str().unwrap();
+    let output = atrous(&["run", "-c", config, "--json"], b"", folder.path());
+    let lines = json_lines(&output);
+    for (name, results) in [("front", 5), ("rear", 3)] {
+        let of_one = lines.iter().filter(|line| line["pipeline"] == name);
+        assert_eq!(of_one.count(), results, "{name}");
+        let pictures = folder.path().join(name).read_dir().unwrap();
+        assert_eq!(pictures.count(), results, "{name}");
+    }
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let last = |name: &str| {
+        let of_one = format!(r#""pipeline":"{name}""#);
+        let mut lines = stderr.lines().filter(|line| line.contains(&of_one));
+        lines.next_back().unwrap_or_default().to_owned()
+    };
+    assert!(last("front").contains(r#""inferred":5"#), "{stderr}");
+    assert!(last("rear").contains(r#""inferred":3"#), "{stderr}");
+    // On and safe again, each on its own pin.
+    for pin in ["test:1", "test:2"] {
+        let edges = stderr.lines().filter(|line| line.contains(pin)).count();
+        assert_eq!(edges, 3, "{pin}: {stderr}");
+    }
+    let output = atrous(&["config", "check", config], b"", folder.path());
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        text.contains("'front' valid") && text.contains("'rear' valid"),
+        "{text}"
+    );
+    let output = atrous(&["config", "show", config, "--json"], b"", folder.path());
+    let shown = &json_lines(&output)[0];
+    assert_eq!(shown["rear"]["engine"]["value"], "shared");
+    assert_eq!(shown["front"]["source"]["origin"], config);
+}
+
+#[test]
+fn pipelines_that_are_in_each_others_way() {
+    let folder = folder();
+    let try_with = |from: &str, to: &str, words: &[&str]| {
+        let config = write(folder.path(), "two.toml", TWO.replace(from, to));
+        let config = config.to_str().unwrap();
+        refused(&["run", "-c", config], b"", folder.path(), USAGE, words);
+        refused(
+            &["config", "check", config],
+            b"",
+            folder.path(),
+            USAGE,
+            words,
+        );
+    };
+    try_with("line = 2", "line = 1", &["test:1", "'front'", "'rear'"]);
+    try_with("rear/", "./front", &["./front", "'front'", "'rear'"]);
+    try_with("rear/", "terminal:", &["terminal:", "'rear'"]);
+    try_with("\"rear\"", "\"front\"", &["'front'", "another pipeline"]);
+    let config = write(folder.path(), "two.toml", TWO);
+    let config = config.to_str().unwrap();
+    for place in ["null:", "a.png"] {
+        refused(
+            &["run", place, "-c", config],
+            b"",
+            folder.path(),
+            USAGE,
+            &["front"],
+        );
+    }
+    refused(
+        &["eval", "-c", config, "--images", ".", "--labels", "."],
+        b"",
+        folder.path(),
+        USAGE,
+        &[],
+    );
+}
+
+#[test]
+fn a_scheduler_that_refuses_is_told_or_ends_the_run() {
+    let folder = folder();
+    let run = |text: &str| {
+        let config = write(folder.path(), "rt.toml", text);
+        let config = config.to_str().unwrap().to_owned();
+        let source = "synthetic://road?size=64x48&pace=demand&frames=2";
+        let args = ["run", source, "null:", "-m", "truth", "-c", &config];
+        atrous(&args, b"", folder.path())
+    };
+    // No machine here has that many processors.
+    let absent = "[realtime]\nlock_memory = false\npriority = 0\ninference_cores = [1000]\nother_cores = []\n";
+    let output = run(absent);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    assert!(
+        stderr.contains("refused") && stderr.contains("1000"),
+        "{stderr}"
+    );
+    let output = run(&format!("{absent}required = true\n"));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(5), "{stderr}");
+    assert!(stderr.contains("1000"), "{stderr}");
+    // Whatever is granted here, the results are the same.
+    let output = run("[realtime]\n");
+    assert!(output.status.success());
+    let output = run("[realtime]\npriority = 99\n");
+    assert_eq!(output.status.code(), Some(USAGE));
+}
+
 #[test]
 fn stats_are_a_line_for_a_person_or_an_object() {
     let at = folder();

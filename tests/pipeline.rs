@@ -13,12 +13,10 @@ use atrous::engine::fake::FakeSegmenter;
 use atrous::engine::{EngineError, Segmenter, Shape};
 use atrous::frame::{Frame, PixelFormat};
 use atrous::gpio::{DryEdge, DryLine, Pin};
-use atrous::kernels::cpu::Cpu;
 use atrous::logits::Logits;
 use atrous::mask::Mask;
 use atrous::pipeline::{self, Parts, PipelineError, Reload};
 use atrous::postprocess::region::{ClassSet, Region};
-use atrous::preprocess::Fit;
 use atrous::sink::{Counters, Outcome, Sink, SinkError};
 use atrous::source::{FrameSource, Next, Pace, SourceError, SourceInfo};
 use atrous::trigger::{Level, RuleSpec, RunState};
@@ -237,21 +235,14 @@ fn parts(source: Counted, segmenter: Troubled, sink: Recorder, edges: &Edges) ->
     };
     let (rule, pin) = rule(edges, Some(Duration::from_millis(500)));
     Parts {
-        source: Box::new(source),
-        segmenter: Box::new(segmenter),
-        cpu: Cpu::detect(),
-        fit: Fit::Stretch,
-        classes: Classes::new(vec![class("zero"), class("one")]),
         rules: vec![rule],
         pins: vec![pin],
         sinks: vec![Box::new(sink)],
-        frames: None,
-        min_area: 0,
-        vote: 1,
-        free_space: None,
-        heartbeat: None,
-        watchdog: Duration::from_secs(60),
-        reload: None,
+        ..Parts::new(
+            Box::new(source),
+            Box::new(segmenter),
+            Classes::new(vec![class("zero"), class("one")]),
+        )
     }
 }
 

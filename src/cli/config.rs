@@ -15,6 +15,7 @@ use atrous::source::scene;
 
 use atrous::engine::program::Options;
 
+use super::apart::{self, Claims};
 use super::import::{ImportLimits, Importer};
 use super::output::{print, print_json};
 use super::places::sink_options;
@@ -89,96 +90,149 @@ fn init(path: &Path) -> Result<()> {
     ))
 }
 
-fn settings(path: Option<PathBuf>) -> Result<Settings> {
+fn settings(path: Option<PathBuf>) -> Result<Vec<Settings>> {
     let flags = Flags {
         config: path,
         ..Flags::default()
     };
-    Ok(Settings::resolve(&flags, |key| std::env::var(key).ok())?)
+    Ok(Settings::resolve_all(&flags, |key| {
+        std::env::var(key).ok()
+    })?)
 }
 
 fn check(path: Option<PathBuf>, importer: &Importer) -> Result<()> {
     let path = path.unwrap_or_else(|| PathBuf::from(DEFAULT_NAME));
-    let settings = settings(Some(path.clone()))?;
-    sink::check(&settings.sinks.value, &sink_options(&settings)?)?;
-    let (name, classes) = if truth_of(&settings)?.is_some() {
+    let all = settings(Some(path.clone()))?;
+    let (mut text, mut claims) = (String::new(), Vec::new());
+    for settings in &all {
+        let (found, wanted) = check_one(settings, importer)?;
+        claims.push(wanted);
+        match &settings.name {
+            None => writeln!(text, "{}: valid; {found}", path.display())?,
+            Some(name) => writeln!(text, "{}: pipeline '{name}' valid; {found}", path.display())?,
+        }
+    }
+    apart::check(&claims)?;
+    print(&text)
+}
+
+/// Checks one pipeline; tells what it has and what it wants for itself.
+fn check_one(settings: &Settings, importer: &Importer) -> Result<(String, Claims)> {
+    sink::check(&settings.sinks.value, &sink_options(settings)?)?;
+    let (name, classes) = if truth_of(settings)?.is_some() {
         ("truth".to_owned(), scene::classes())
     } else {
         let manifest =
             model::open(&settings.model.value, None, importer, Options::default())?.manifest;
         (manifest.name, manifest.classes)
     };
-    let rules = rule::compile(&settings.rules.value, &classes, &settings.board.value)?;
-    if let Some(config) = &settings.heartbeat.value {
-        heartbeat::compile(config, &rules, &settings.board.value)?;
-    }
+    let board = &settings.board.value;
+    let rules = rule::compile(&settings.rules.value, &classes, board)?;
+    let heartbeat = settings.heartbeat.value.as_ref();
+    let heartbeat = heartbeat
+        .map(|config| heartbeat::compile(config, &rules, board))
+        .transpose()?;
     free_space::compile(settings.free_space.value.as_ref(), &classes, &rules)?;
-    print(&format!(
-        "{}: valid; model {name} with {}, {}, board {}\n",
-        path.display(),
+    if let Some(realtime) = &settings.realtime.value {
+        realtime.compile(board)?;
+    }
+    let found = format!(
+        "model {name} with {}, {}, board {}",
         count(classes.len(), "class", "classes"),
         count(rules.len(), "rule", "rules"),
-        settings.board.value.name
-    ))
+        board.name
+    );
+    Ok((found, Claims::new(settings, &rules, heartbeat.as_ref())))
 }
 
 fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
+/// What is shown of a setting.
+type Row = (&'static str, serde_json::Value, Origin);
+
 fn show(path: Option<PathBuf>, global: &Global) -> Result<()> {
-    let s = settings(path)?;
+    let all = settings(path)?;
+    if global.json {
+        let mut objects = Vec::new();
+        for settings in all {
+            let name = settings.name.clone();
+            let rows = rows(settings)?.into_iter();
+            let pairs = rows.map(|(key, value, origin)| {
+                let pair = serde_json::json!({ "value": value, "origin": origin.to_string() });
+                (key.to_owned(), pair)
+            });
+            objects.push((name, pairs.collect::<serde_json::Map<_, _>>()));
+        }
+        return match &objects[..] {
+            [(None, only)] => print_json(only),
+            several => {
+                print_json(&serde_json::Map::from_iter(several.iter().map(
+                    |(name, rows)| (name.clone().unwrap_or_default(), rows.clone().into()),
+                )))
+            }
+        };
+    }
+    let mut text = String::new();
+    for settings in all {
+        if let Some(name) = &settings.name {
+            writeln!(text, "pipeline {name}")?;
+        }
+        for (key, value, origin) in rows(settings)? {
+            let value = value.to_string();
+            writeln!(text, "{key:<13} {value:<28} ({origin})")?;
+        }
+    }
+    print(&text)
+}
+
+fn rows(s: Settings) -> Result<Vec<Row>> {
     let visualize: Vec<String> = s.visualize.value.iter().map(ToString::to_string).collect();
     let rules: Vec<&str> = s.rules.value.iter().map(|r| r.name.as_str()).collect();
     let drivable = s.free_space.value.map(|space| space.drivable);
-    let rows: [(&str, serde_json::Value, &Origin); 16] = [
-        ("source", s.source.value.into(), &s.source.origin),
-        ("model", s.model.value.into(), &s.model.origin),
-        ("board", s.board.value.name.clone().into(), &s.board.origin),
-        ("sinks", s.sinks.value.into(), &s.sinks.origin),
-        ("visualize", visualize.into(), &s.visualize.origin),
-        ("alpha", f64::from(s.alpha.value).into(), &s.alpha.origin),
-        ("frames", s.frames.value.into(), &s.frames.origin),
-        ("threads", s.threads.value.into(), &s.threads.origin),
-        ("min_area", s.min_area.value.into(), &s.min_area.origin),
-        ("vote", s.vote.value.into(), &s.vote.origin),
-        ("free_space", drivable.into(), &s.free_space.origin),
+    let engine = serde_json::to_value(s.engine_use)?;
+    let mut rows: Vec<Row> = vec![
+        ("source", s.source.value.into(), s.source.origin.clone()),
+        ("model", s.model.value.into(), s.model.origin),
+        ("board", s.board.value.name.into(), s.board.origin),
+        ("sinks", s.sinks.value.into(), s.sinks.origin),
+        ("visualize", visualize.into(), s.visualize.origin),
+        ("alpha", f64::from(s.alpha.value).into(), s.alpha.origin),
+        ("frames", s.frames.value.into(), s.frames.origin),
+        ("threads", s.threads.value.into(), s.threads.origin),
+        ("min_area", s.min_area.value.into(), s.min_area.origin),
+        ("vote", s.vote.value.into(), s.vote.origin),
+        ("free_space", drivable.into(), s.free_space.origin),
         (
             "dry_run_gpio",
             s.dry_run_gpio.value.into(),
-            &s.dry_run_gpio.origin,
+            s.dry_run_gpio.origin,
         ),
         (
             "watchdog_ms",
             s.watchdog_ms.value.into(),
-            &s.watchdog_ms.origin,
+            s.watchdog_ms.origin,
         ),
         (
             "heartbeat",
             serde_json::to_value(&s.heartbeat.value)?,
-            &s.heartbeat.origin,
+            s.heartbeat.origin,
         ),
         (
             "camera",
             serde_json::to_value(&s.camera.value)?,
-            &s.camera.origin,
+            s.camera.origin,
         ),
-        ("rules", rules.into(), &s.rules.origin),
+        (
+            "realtime",
+            serde_json::to_value(&s.realtime.value)?,
+            s.realtime.origin,
+        ),
+        ("rules", rules.into(), s.rules.origin),
     ];
-    if global.json {
-        let object: serde_json::Map<String, serde_json::Value> = rows
-            .into_iter()
-            .map(|(key, value, origin)| {
-                let pair = serde_json::json!({ "value": value, "origin": origin.to_string() });
-                (key.to_owned(), pair)
-            })
-            .collect();
-        return print_json(&object);
+    if s.name.is_some() {
+        rows.insert(2, ("engine", engine, s.source.origin));
     }
-    let mut text = String::new();
-    for (key, value, origin) in rows {
-        let value = value.to_string();
-        writeln!(text, "{key:<13} {value:<28} ({origin})")?;
-    }
-    print(&text)
+    Ok(rows)
 }

@@ -15,6 +15,7 @@ use atrous::gpio;
 use atrous::mask::Mask;
 use atrous::model::bundled;
 use atrous::preprocess::{PAD, Placement, Preprocessor};
+use atrous::realtime::{self, Rights};
 use atrous::sink::score;
 use atrous::source::{Next, open, v4l2};
 
@@ -101,6 +102,7 @@ pub fn run(args: &DoctorArgs, global: &Global) -> Result<()> {
         governor(&sysfs.governors()),
         temperature(&sysfs.thermal()),
         throttling(sysfs.throttled()),
+        realtime(&Rights::find()),
         model_check(args.model.as_deref(), &args.limits.importer(global)),
     ];
     if global.json {
@@ -320,6 +322,29 @@ fn throttling(throttle: Option<Throttle>) -> Check {
                 )
             }
         }
+    }
+}
+
+/// What a config's `[realtime]` table would be granted. Nobody needs it.
+fn realtime(rights: &Rights) -> Check {
+    let cores = realtime::ranges(&rights.cores);
+    let refusals: Vec<&str> = [&rights.no_priority, &rights.no_lock]
+        .into_iter()
+        .filter_map(Option::as_deref)
+        .collect();
+    let word = |refused: &Option<String>| match refused {
+        None => "granted",
+        Some(_) => "refused",
+    };
+    let found = format!(
+        "SCHED_FIFO {}, locked memory {}, processors {cores}",
+        word(&rights.no_priority),
+        word(&rights.no_lock)
+    );
+    Check {
+        fix: (!refusals.is_empty())
+            .then(|| format!("for [realtime] in a config: {}", refusals.join("; "))),
+        ..Check::ok("realtime", found)
     }
 }
 

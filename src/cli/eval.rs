@@ -148,7 +148,8 @@ pub fn run(args: &EvalArgs, global: &Global) -> Result<()> {
     let mut samples = Samples::open(&args.images, args.labels.as_deref(), args.limit)?;
     // From here on there are files under temporary names.
     let stop = Arc::new(AtomicBool::new(false));
-    signals::watch(&stop, &stop)?;
+    signals::end(&stop)?;
+    signals::hangup(&stop)?;
     let mut evaluation = Evaluation::open(args, &settings, global)?;
 
     let start = Instant::now();

@@ -22,6 +22,8 @@ use machine::{Machine, Reader};
 /// The figures of one run.
 pub struct Figures {
     form: Form,
+    /// The pipeline's name, where there are several.
+    pipeline: Option<String>,
     /// The counts and the state told last.
     told: Option<(Counters, RunState)>,
     machine: Reader,
@@ -61,10 +63,21 @@ impl Figures {
         };
         Self {
             form,
+            pipeline: None,
             told: None,
             machine: Reader::default(),
             end: None,
         }
+    }
+
+    /// The figures of one pipeline of several: each line says which.
+    pub fn named(mut self, pipeline: Option<&str>) -> Self {
+        self.pipeline = pipeline.map(str::to_owned);
+        // Several bars would be drawn over one another.
+        if let (Some(_), Form::Bar(_)) = (pipeline, &self.form) {
+            self.form = Form::Lines;
+        }
+        self
     }
 
     fn on_stderr(info: &SourceInfo, limit: Option<u64>) -> Form {
@@ -86,11 +99,11 @@ impl Figures {
             Form::Lines => {
                 let new = Some((snapshot.counters, snapshot.state));
                 if snapshot.ages.result.is_some() || self.told != new {
-                    tell(line::text(snapshot, Span::Window, &self.machine.read()));
+                    self.tell(snapshot, Span::Window);
                 }
                 self.told = new;
             }
-            Form::Json => tell(line::json(snapshot, Span::Window, &self.machine.read())),
+            Form::Json => self.tell(snapshot, Span::Window),
             Form::Drawn(place) => {
                 // A terminal that is gone ends the run through the sink.
                 let _ = place.set(&line::text(snapshot, Span::Window, &self.machine.read()));
@@ -108,11 +121,19 @@ impl Figures {
             bar.finish();
         }
         if let Some(end) = self.end.take() {
-            let machine: Machine = self.machine.read();
-            tell(match self.form {
-                Form::Json => line::json(&end, Span::Run, &machine),
-                _ => line::text(&end, Span::Run, &machine),
-            });
+            self.tell(&end, Span::Run);
+        }
+    }
+
+    fn tell(&mut self, snapshot: &Snapshot, span: Span) {
+        let (machine, pipeline): (Machine, _) = (self.machine.read(), self.pipeline.as_deref());
+        match (&self.form, pipeline) {
+            (Form::Json, _) => tell(line::json(snapshot, span, &machine, pipeline)),
+            (_, None) => tell(line::text(snapshot, span, &machine)),
+            (_, Some(name)) => tell(format_args!(
+                "{name}: {}",
+                line::text(snapshot, span, &machine)
+            )),
         }
     }
 }

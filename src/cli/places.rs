@@ -37,6 +37,8 @@ impl Places {
         let default = settings.sinks.origin == Origin::Default;
         let mut names = settings.sinks.value.clone();
         let mut hints = Vec::new();
+        // One of several draws nothing unless asked to.
+        let alone = settings.name.is_none();
         if global.json {
             if default {
                 names.clear();
@@ -44,6 +46,8 @@ impl Places {
             if !names.iter().any(|n| n.starts_with("json:")) {
                 names.push("json:".into());
             }
+        } else if default && !alone {
+            names = vec!["null:".into()];
         } else if default && !std::io::stdout().is_terminal() {
             names = vec!["null:".into()];
             hints.push(NOWHERE);
@@ -81,6 +85,7 @@ pub fn sink_options(settings: &Settings) -> Result<SinkOptions> {
         visualize: settings.visualize.value.clone(),
         alpha: settings.alpha.value,
         keep: source_files(&SourceUri::parse(&settings.source.value)?),
+        pipeline: settings.name.clone(),
         ..SinkOptions::default()
     })
 }

@@ -1,38 +1,34 @@
 //! `atrous run`.
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 
-use atrous::classes::Classes;
-use atrous::config::rule::ChipLine;
-use atrous::config::{
-    CompiledHeartbeat, CompiledRule, ConfigError, Flags, Settings, free_space, heartbeat, rule,
-};
-use atrous::engine::fake::{FakeSegmenter, Faults};
-use atrous::engine::{Segmenter, Shape};
-use atrous::gpio::{self, DryEdge, DryLine, GpioError, Pin};
-use atrous::pipeline::{self, Parts, Reload};
-use atrous::preprocess::Fit;
-use atrous::source::uri::SceneRequest;
-use atrous::source::{self, Pace, SourceInfo, SourceUri, scene};
-use atrous::trigger::Level;
+use atrous::config::{Flags, Settings};
+use atrous::pipeline::stats::Snapshot;
+use atrous::pipeline::{self, Parts, fleet};
+use atrous::realtime::Role;
+use atrous::source::{Pace, SourceInfo};
 
-use super::Global;
 use super::figures::Figures;
-use super::import::{ImportLimits, Importer};
+use super::import::ImportLimits;
 use super::model::{self, Require};
 use super::output::tell;
-use super::places::Places;
 use super::signals;
+use super::{Global, apart};
 
-/// A model name that stands for the scene's own truth.
-const TRUTH: &str = "truth";
+mod lines;
+mod models;
+mod prepared;
+mod scheduler;
+
+pub use models::truth_of;
+
+use models::Models;
+use prepared::Prepared;
 
 /// Schemes by which a first argument is known to be a sink, not a source.
 const SINK_SCHEMES: [&str; 6] = ["null:", "terminal:", "term:", "json:", "display:", "fb:"];
@@ -124,62 +120,79 @@ impl RunArgs {
     }
 }
 
-/// Runs the pipeline until the source ends or a signal comes.
+/// Runs the pipelines until their sources end, one fails, or a signal comes.
 pub fn run(args: &RunArgs, global: &Global) -> Result<()> {
-    let settings = Settings::resolve(&args.flags(), |key| std::env::var(key).ok())?;
-    let places = Places::new(&settings, global)?;
-    let mut source = SourceUri::parse(&settings.source.value)?;
-    if let SourceUri::Camera(request) = &mut source {
-        settings.camera.value.complete(request);
+    let all = Settings::resolve_all(&args.flags(), |key| std::env::var(key).ok())?;
+    let several = all.len() > 1;
+    let realtime = scheduler::request(&all[0], global)?;
+    // The threads that a model starts have the processors of the thread that opens it.
+    realtime.enter(Role::Inference);
+    let mut models = Models::new(&all, args.require, args.cpu, args.limits.importer(global))?;
+    let mut prepared = Vec::new();
+    for settings in all {
+        prepared.push(Prepared::new(settings, &mut models, global)?);
     }
-    let source = source::open_parsed(source)?;
-    let info = source.info();
-    let (segmenter, classes, fit) = open_model(&settings, args, &args.limits.importer(global))?;
-    let (rules, heartbeat) = compile_lines(&settings, &classes)?;
-    let free_space = free_space::compile(settings.free_space.value.as_ref(), &classes, &rules)?;
-    let dry_run = settings.dry_run_gpio.value;
-    let open = |rule: &CompiledRule| open_pin(rule, dry_run);
-    let pins = rules.iter().map(open).collect::<Result<_>>()?;
-    let heartbeat = heartbeat
-        .map(|found| Ok((open_heartbeat(&found, dry_run)?, found.spec)))
-        .transpose()
-        .map_err(|e: GpioError| anyhow::Error::from(e).context("heartbeat"))?;
-    let sinks = places.open()?;
-    log::info!("source: {}", info.description);
-    log::info!("engine: {}", segmenter.describe());
+    realtime.enter(Role::Other);
+    apart::check(&prepared.iter().map(Prepared::claims).collect::<Vec<_>>())?;
 
-    let (stop, hangup) = <(Arc<AtomicBool>, Arc<AtomicBool>)>::default();
-    signals::watch(&stop, &hangup)?;
-    for hint in places.hints.iter().filter(|_| global.chatty()) {
-        tell(hint);
+    let stop = Arc::<AtomicBool>::default();
+    signals::end(&stop)?;
+    let cpu = args.cpu.allowed()?;
+    let mut runs = Vec::new();
+    let mut figures = Vec::new();
+    let mut infos = Vec::new();
+    for one in prepared {
+        for hint in one.places.hints.iter().filter(|_| global.chatty()) {
+            tell(hint);
+        }
+        let hangup = Arc::<AtomicBool>::default();
+        signals::hangup(&hangup)?;
+        figures.push(Mutex::new(one.figures(global)));
+        infos.push(one.info.clone());
+        let parts = one.open(args.flags(), hangup, &stop)?;
+        runs.push(Parts {
+            cpu,
+            realtime: realtime.clone(),
+            ..parts
+        });
     }
 
-    let limit = settings.frames.value;
-    let mut figures = Figures::new(global.chatty(), global.json, places.figures, &info, limit);
-    let parts = Parts {
-        source,
-        segmenter,
-        cpu: args.cpu.allowed()?,
-        fit,
-        classes: classes.clone(),
-        rules,
-        pins,
-        sinks,
-        frames: limit,
-        min_area: settings.min_area.value,
-        vote: settings.vote.value,
-        free_space,
-        heartbeat,
-        watchdog: Duration::from_millis(settings.watchdog_ms.value),
-        reload: Some(reload(hangup, &stop, args.flags(), settings, classes)),
+    let show = |index: usize, snapshot: &Snapshot, ending: bool| {
+        let figures: &Mutex<Figures> = &figures[index];
+        let mut figures = figures.lock().unwrap_or_else(PoisonError::into_inner);
+        figures.show(snapshot, ending);
     };
-    let result = pipeline::run(parts, &stop, &mut |snapshot| {
-        // The pipeline sets `stop` when it ends by itself, too.
-        figures.show(snapshot, stop.load(Ordering::Relaxed));
-    });
-    figures.finish();
-    let counters = result?;
-    judge(&info, counters.inferred, counters.bad)
+    let endings = match runs.pop() {
+        Some(only) if !several => {
+            let ending = pipeline::run(only, &stop, &mut |snapshot| {
+                // The pipeline sets `stop` when it ends by itself, too.
+                show(0, snapshot, stop.load(Ordering::Relaxed));
+            });
+            vec![ending]
+        }
+        last => {
+            runs.extend(last);
+            fleet::run_all(runs, &stop, &show)
+        }
+    };
+    for figures in &figures {
+        let mut figures = figures.lock().unwrap_or_else(PoisonError::into_inner);
+        figures.finish();
+    }
+    let mut result = Ok(());
+    for (ending, info) in endings.into_iter().zip(&infos) {
+        let judged = ending
+            .map_err(Into::into)
+            .and_then(|counters| judge(info, counters.inferred, counters.bad));
+        result = match (result, judged) {
+            (Err(first), Err(further)) => {
+                tell(format_args!("{further:#}"));
+                Err(first)
+            }
+            (result, judged) => result.and(judged),
+        };
+    }
+    result
 }
 
 /// Whether a run that ended by itself was a success: every picture that was named
@@ -194,138 +207,4 @@ fn judge(info: &SourceInfo, inferred: u64, bad: u64) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// The scene whose own truth is taken for a model, where the settings say so, and what
-/// is to go wrong with it.
-pub fn truth_of(settings: &Settings) -> Result<Option<(SceneRequest, Faults)>> {
-    let model = settings.model.value.as_str();
-    let (name, faults) = model.split_once('?').unwrap_or((model, ""));
-    if name != TRUTH {
-        return Ok(None);
-    }
-    let wrong = |reason: String| ConfigError::Value {
-        key: "model".into(),
-        origin: settings.model.origin.to_string(),
-        reason,
-    };
-    let faults = Faults::parse(faults).map_err(|reason| wrong(format!("'{model}': {reason}")))?;
-    let source = settings.source.value.as_str();
-    match SourceUri::parse(source)? {
-        SourceUri::Scene(request) => Ok(Some((request, faults))),
-        _ => bail!(wrong(format!(
-            "'{TRUTH}' needs a synthetic:// source, not '{source}'"
-        ))),
-    }
-}
-
-fn open_model(
-    settings: &Settings,
-    args: &RunArgs,
-    importer: &Importer,
-) -> Result<(Box<dyn Segmenter>, Classes, Fit)> {
-    if let Some((SceneRequest { width, height, .. }, faults)) = truth_of(settings)? {
-        let classes = scene::classes();
-        let shape = Shape {
-            width,
-            height,
-            classes: classes.len(),
-        };
-        let fake = FakeSegmenter::new(shape).with_faults(faults);
-        return Ok((Box::new(fake), classes, Fit::Stretch));
-    }
-    let opened = model::open(
-        &settings.model.value,
-        args.require,
-        importer,
-        args.cpu.options(settings.threads.value)?,
-    )?;
-    let fit = opened.manifest.input.fit;
-    Ok((opened.segmenter, opened.manifest.classes, fit))
-}
-
-/// Looks up every name that rules and heartbeat use.
-fn compile_lines(
-    settings: &Settings,
-    classes: &Classes,
-) -> Result<(Vec<CompiledRule>, Option<CompiledHeartbeat>), ConfigError> {
-    let board = &settings.board.value;
-    let rules = rule::compile(&settings.rules.value, classes, board)?;
-    let heartbeat = settings.heartbeat.value.as_ref();
-    let heartbeat = heartbeat
-        .map(|config| heartbeat::compile(config, &rules, board))
-        .transpose()?;
-    Ok((rules, heartbeat))
-}
-
-/// How the rules are read anew on SIGHUP: from the same config, with the same flags.
-/// A SIGHUP that comes from a terminal being closed sets `stop` instead.
-fn reload(
-    requested: Arc<AtomicBool>,
-    stop: &Arc<AtomicBool>,
-    flags: Flags,
-    mut settings: Settings,
-    classes: Classes,
-) -> Reload {
-    let dry_run = settings.dry_run_gpio.value;
-    let (stop, on_terminal) = (Arc::clone(stop), std::io::stdin().is_terminal());
-    let read = move || {
-        // The terminal has gone, and with it whoever started the run.
-        if on_terminal && !std::io::stdin().is_terminal() {
-            stop.store(true, Ordering::Relaxed);
-            return None;
-        }
-        let read = Settings::resolve(&flags, |key| std::env::var(key).ok());
-        let found = read.and_then(|found| {
-            let rules = compile_lines(&found, &classes)?.0;
-            free_space::compile(settings.free_space.value.as_ref(), &classes, &rules)?;
-            Ok((rules, found))
-        });
-        let (rules, found) = match found {
-            Ok(found) => found,
-            Err(error) => {
-                log::error!("rules not reloaded, the old ones stay: {error}");
-                return None;
-            }
-        };
-        let changed = settings.changed(&found);
-        if !changed.is_empty() {
-            log::warn!(
-                "only rules are reloaded; {} needs a restart",
-                changed.join(", ")
-            );
-        }
-        // The rest of the settings stays what the run was started with.
-        settings.rules = found.rules;
-        Some(rules)
-    };
-    Reload {
-        requested,
-        read: Box::new(read),
-        open: Box::new(move |rule| open_pin(rule, dry_run).map_err(|e| format!("{e:#}"))),
-    }
-}
-
-fn open_pin(rule: &CompiledRule, dry_run: bool) -> Result<Pin> {
-    let safe = rule.spec.safe;
-    match &rule.line {
-        // A rule without a pin has its state all the same: a line that tells nobody.
-        None => Ok(Pin::Dry(DryLine::new("", 0, safe, &rule.name, |_| {}))),
-        Some(line) => open_line(line, safe, &rule.name, dry_run)
-            .with_context(|| format!("rule '{}'", rule.name)),
-    }
-}
-
-fn open_heartbeat(heartbeat: &CompiledHeartbeat, dry_run: bool) -> Result<Pin, GpioError> {
-    open_line(&heartbeat.line, Level::Low, "heartbeat", dry_run)
-}
-
-fn open_line(line: &ChipLine, level: Level, user: &str, dry_run: bool) -> Result<Pin, GpioError> {
-    if dry_run {
-        let tell = |edge: &DryEdge| tell(edge);
-        return Ok(Pin::Dry(DryLine::new(
-            &line.chip, line.line, level, user, tell,
-        )));
-    }
-    gpio::open_line(&line.chip, line.line, level, "atrous").map(Pin::Line)
 }

@@ -35,12 +35,15 @@ pub fn run(args: &SafeArgs, global: &Global) -> Result<()> {
         board: args.board.clone(),
         ..Flags::default()
     };
-    let settings = Settings::resolve(&flags, |key| std::env::var(key).ok())?;
-    let board = &settings.board.value;
-    let mut lines = rule::safe_levels(&settings.rules.value, board)?;
-    if let Some(config) = &settings.heartbeat.value {
-        let line = heartbeat::compile(config, &[], board)?.line;
-        lines.push(("heartbeat".into(), line, Level::Low));
+    let all = Settings::resolve_all(&flags, |key| std::env::var(key).ok())?;
+    let mut lines = Vec::new();
+    for settings in &all {
+        let board = &settings.board.value;
+        lines.extend(rule::safe_levels(&settings.rules.value, board)?);
+        if let Some(config) = &settings.heartbeat.value {
+            let line = heartbeat::compile(config, &[], board)?.line;
+            lines.push(("heartbeat".into(), line, Level::Low));
+        }
     }
     if lines.is_empty() && global.chatty() {
         tell("nothing in the config drives a line");

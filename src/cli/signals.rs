@@ -6,27 +6,31 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
-/// Makes SIGINT, SIGTERM and SIGQUIT set `stop`, however often they come, and SIGHUP
-/// `hangup`, which may be the same.
+/// Makes SIGINT, SIGTERM and SIGQUIT set `stop`, however often they come.
 ///
 /// None of them kills the process, not even the second of them: the pins have to go
 /// to their safe level first, and the pipeline itself gives up on a thread that hangs
-/// after a few seconds. A SIGHUP that is ignored, as `nohup` has it, stays ignored.
-pub fn watch(stop: &Arc<AtomicBool>, hangup: &Arc<AtomicBool>) -> Result<()> {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let flags = [
-        (SIGINT, stop),
-        (SIGTERM, stop),
-        (SIGQUIT, stop),
-        (SIGHUP, hangup),
-    ];
-    for (signal, flag) in flags {
-        if signal == SIGHUP && is_ignored(signal, &status) {
-            continue;
-        }
-        signal_hook::flag::register(signal, Arc::clone(flag))
-            .with_context(|| format!("cannot watch for signal {signal}"))?;
+/// after a few seconds.
+pub fn end(stop: &Arc<AtomicBool>) -> Result<()> {
+    for signal in [SIGINT, SIGTERM, SIGQUIT] {
+        watch(signal, stop)?;
     }
+    Ok(())
+}
+
+/// Makes SIGHUP set `flag`, beside the flags of earlier calls. One that is ignored, as
+/// `nohup` has it, stays ignored.
+pub fn hangup(flag: &Arc<AtomicBool>) -> Result<()> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    if is_ignored(SIGHUP, &status) {
+        return Ok(());
+    }
+    watch(SIGHUP, flag)
+}
+
+fn watch(signal: i32, flag: &Arc<AtomicBool>) -> Result<()> {
+    signal_hook::flag::register(signal, Arc::clone(flag))
+        .with_context(|| format!("cannot watch for signal {signal}"))?;
     Ok(())
 }
 

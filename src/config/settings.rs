@@ -3,9 +3,10 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::pipeline::Part;
 use super::{
-    CameraConfig, ConfigError, DEFAULT_NAME, FreeSpaceConfig, HeartbeatConfig, RuleConfig,
-    RunConfig,
+    CameraConfig, ConfigError, DEFAULT_NAME, EngineUse, FreeSpaceConfig, HeartbeatConfig,
+    RealtimeConfig, RuleConfig, RunConfig,
 };
 use crate::board::Board;
 use crate::engine::MAX_THREADS;
@@ -79,9 +80,13 @@ pub struct Flags {
     pub dry_run_gpio: bool,
 }
 
-/// The effective settings of a run.
+/// The effective settings of a run, or of one pipeline of it.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// The pipeline's name, where the config has several.
+    pub name: Option<String>,
+    /// Whether the pipeline shares its model with others.
+    pub engine_use: EngineUse,
     /// Source URI or path.
     pub source: Setting<String>,
     /// Model name or path.
@@ -115,6 +120,8 @@ pub struct Settings {
     pub camera: Setting<CameraConfig>,
     /// Rules, not yet checked against a model.
     pub rules: Setting<Vec<RuleConfig>>,
+    /// What is asked of the scheduler, if anything, for all pipelines.
+    pub realtime: Setting<Option<RealtimeConfig>>,
 }
 
 /// The source that stands for the camera in the board file. A file of this name is
@@ -125,6 +132,9 @@ pub const CAMERA: &str = "camera";
 /// on the slowest board.
 pub const DEFAULT_WATCHDOG_MS: u64 = 60_000;
 
+/// Where results go where no sink is named.
+pub const DEFAULT_SINK: &str = "terminal:";
+
 /// The drawn street that is segmented where no source is named.
 pub const DEFAULT_SOURCE: &str = "synthetic://road";
 
@@ -133,11 +143,34 @@ impl Settings {
     /// one) and settles every value. `env` looks an environment variable up.
     ///
     /// # Errors
-    /// [`ConfigError`], naming the value at fault and where it came from.
+    /// [`ConfigError`], naming the value at fault and where it came from; a config with
+    /// several pipelines is one, too.
     pub fn resolve(
         flags: &Flags,
         env: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, ConfigError> {
+        let mut all = Self::resolve_all(flags, env)?;
+        let first = all.swap_remove(0);
+        match &first.name {
+            None => Ok(first),
+            Some(name) => Err(ConfigError::Pipeline {
+                path: first.source.origin.to_string(),
+                name: name.clone(),
+                reason: "this command takes a config without [[pipeline]] tables".into(),
+            }),
+        }
+    }
+
+    /// The settings of each pipeline, in the order of the config: at least one, and that
+    /// without a name where there are no `[[pipeline]]` tables. All have the same board,
+    /// threads, GPIO and realtime settings.
+    ///
+    /// # Errors
+    /// [`ConfigError`], naming the value at fault and where it came from.
+    pub fn resolve_all(
+        flags: &Flags,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> Result<Vec<Self>, ConfigError> {
         let named = flags
             .config
             .clone()
@@ -154,7 +187,23 @@ impl Settings {
             env: &env,
             path: found.unwrap_or_default(),
         };
+        let pipelines = config.split(&layers.path.display().to_string())?;
+        let settle = |part: Part| {
+            if let Some(name) = &part.name {
+                layers.refuse_places(flags, name)?;
+            }
+            let settings = Self::settle(flags, &layers, part.config)?;
+            Ok(Self {
+                name: part.name,
+                engine_use: part.engine_use,
+                ..settings
+            })
+        };
+        pipelines.into_iter().map(settle).collect()
+    }
 
+    /// Settles the values of one pipeline.
+    fn settle(flags: &Flags, layers: &Layers<'_>, config: RunConfig) -> Result<Self, ConfigError> {
         let board = layers.text(flags.board.clone(), "ATROUS_BOARD", config.board, || {
             "auto".into()
         });
@@ -173,6 +222,8 @@ impl Settings {
         let threads = layers.threads(flags.threads, config.threads, &board.value)?;
 
         let settings = Self {
+            name: None,
+            engine_use: EngineUse::Own,
             source,
             threads,
             model: layers.text(flags.model.clone(), "ATROUS_MODEL", config.model, || {
@@ -182,9 +233,9 @@ impl Settings {
             sinks: layers.plain(
                 (!flags.sinks.is_empty()).then(|| flags.sinks.clone()),
                 config.sinks,
-                vec!["terminal:".into()],
+                vec![DEFAULT_SINK.into()],
             ),
-            visualize: visualize(&layers, flags, config.visualize)?,
+            visualize: visualize(layers, flags, config.visualize)?,
             alpha: layers.plain(flags.alpha, config.alpha, 0.5),
             frames: layers.plain(flags.frames.map(Some), config.frames.map(Some), None),
             min_area: layers.plain(flags.min_area, config.min_area, 0),
@@ -203,6 +254,7 @@ impl Settings {
                 (!config.rules.is_empty()).then_some(config.rules),
                 Vec::new(),
             ),
+            realtime: layers.plain(None, config.realtime.map(Some), None),
         };
         settings.check()?;
         Ok(settings)
@@ -235,6 +287,8 @@ impl Settings {
                 "free_space",
                 self.free_space.value == other.free_space.value,
             ),
+            ("engine", self.engine_use == other.engine_use),
+            ("realtime", self.realtime.value == other.realtime.value),
         ];
         let changed = keys.into_iter().filter(|(_, same)| !same);
         changed.map(|(key, _)| key).collect()
@@ -302,6 +356,32 @@ struct Layers<'a> {
 }
 
 impl Layers<'_> {
+    /// Refuses a source and sinks from outside of the config, where it has several
+    /// pipelines: nobody could say which are meant.
+    fn refuse_places(&self, flags: &Flags, name: &str) -> Result<(), ConfigError> {
+        let fail = |key: &str, origin: Origin| {
+            Err(ConfigError::Value {
+                key: key.into(),
+                origin: origin.to_string(),
+                reason: format!(
+                    "'{}' has pipelines ('{name}' and so on) with sources and sinks of their \
+                     own; leave it out, or name another config with --config",
+                    self.path.display()
+                ),
+            })
+        };
+        if flags.source.is_some() {
+            return fail("source", Origin::Flag);
+        }
+        if !flags.sinks.is_empty() {
+            return fail("sinks", Origin::Flag);
+        }
+        match given(self.env, "ATROUS_SOURCE") {
+            Some(_) => fail("source", Origin::Environment("ATROUS_SOURCE")),
+            None => Ok(()),
+        }
+    }
+
     fn text(
         &self,
         flag: Option<String>,

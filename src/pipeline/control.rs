@@ -105,6 +105,13 @@ impl Control {
         })
     }
 
+    /// The same with a name of the run for the log, where there are several; empty for
+    /// none.
+    pub fn named(mut self, run: &str) -> Self {
+        self.journal = Journal::of(run);
+        self
+    }
+
     /// The rules now.
     pub fn rules(&self) -> Arc<RuleSet> {
         Arc::clone(&whole(&self.rules))

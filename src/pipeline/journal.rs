@@ -15,7 +15,11 @@ const CAPACITY: usize = 256;
 
 /// Notices of the controller, each with the rules that it speaks of.
 #[derive(Debug)]
-pub struct Journal(Mutex<Entries>);
+pub struct Journal {
+    /// What every line begins with.
+    prefix: String,
+    entries: Mutex<Entries>,
+}
 
 #[derive(Debug)]
 struct Entries {
@@ -25,14 +29,31 @@ struct Entries {
 
 impl Default for Journal {
     fn default() -> Self {
-        Self(Mutex::new(Entries {
-            queue: VecDeque::with_capacity(CAPACITY),
-            missed: 0,
-        }))
+        Self::of("")
     }
 }
 
 impl Journal {
+    /// An empty one. `run` is its run's name where there are several, else empty.
+    pub fn of(run: &str) -> Self {
+        let prefix = match run {
+            "" => String::new(),
+            name => format!("{name}: "),
+        };
+        Self {
+            prefix,
+            entries: Mutex::new(Entries {
+                queue: VecDeque::with_capacity(CAPACITY),
+                missed: 0,
+            }),
+        }
+    }
+
+    /// What every line begins with: the run's name where there are several.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// Keeps a notice.
     pub fn push(&self, rules: &Arc<RuleSet>, notice: Notice<GpioError>) {
         let mut entries = self.lock();
@@ -49,43 +70,50 @@ impl Journal {
             // Not held while writing.
             let next = self.lock().queue.pop_front();
             let Some((rules, notice)) = next else { break };
-            log(&rules, &notice);
+            log(&self.prefix, &rules, &notice);
         }
         let missed = std::mem::take(&mut self.lock().missed);
         if missed > 0 {
-            log::warn!("{missed} changes of lines came too fast to be told");
+            log::warn!(
+                "{}{missed} changes of lines came too fast to be told",
+                self.prefix
+            );
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn log(rules: &RuleSet, notice: &Notice<GpioError>) {
+fn log(run: &str, rules: &RuleSet, notice: &Notice<GpioError>) {
     match notice {
         Notice::Edge { line, edge } if edge.state == State::Safe => {
-            log::info!("rule '{}': line safe, {}", rules.name(*line), edge.level);
+            log::info!(
+                "{run}rule '{}': line safe, {}",
+                rules.name(*line),
+                edge.level
+            );
         }
         Notice::Edge { line, edge } => {
             log::debug!(
-                "rule '{}': {}, {}",
+                "{run}rule '{}': {}, {}",
                 rules.name(*line),
                 edge.state,
                 edge.level
             );
         }
-        Notice::Beat(level) => log::trace!("heartbeat {level}"),
+        Notice::Beat(level) => log::trace!("{run}heartbeat {level}"),
         Notice::Changed(change) if rules.drives_pins && change.is_for_the_worse() => {
-            log::warn!("{change}");
+            log::warn!("{run}{change}");
         }
-        Notice::Changed(change) => log::info!("{change}"),
+        Notice::Changed(change) => log::info!("{run}{change}"),
         Notice::PinFault {
             line: Some(line),
             error,
-        } => log::error!("rule '{}': {error}; trying again", rules.name(*line)),
+        } => log::error!("{run}rule '{}': {error}; trying again", rules.name(*line)),
         Notice::PinFault { line: None, error } => {
-            log::error!("heartbeat: {error}; it stops until results are fresh again");
+            log::error!("{run}heartbeat: {error}; it stops until results are fresh again");
         }
     }
 }

@@ -140,6 +140,11 @@ impl<T> Mailbox<T> {
         self.changed.notify_all();
     }
 
+    /// Whether no further value will come in; some may still be inside.
+    pub fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// A value of this type is always whole, so a panic of another thread while
     /// it held the lock does not spoil it.
     fn lock(&self) -> MutexGuard<'_, State<T>> {

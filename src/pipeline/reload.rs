@@ -17,7 +17,7 @@ use crate::trigger::{Bank, Line, RuleSpec};
 const TRIES: u32 = 5;
 
 /// Opens a rule's pin, or says why it cannot be had.
-pub type OpenPin = Box<dyn FnMut(&CompiledRule) -> Result<Pin, String>>;
+pub type OpenPin = Box<dyn FnMut(&CompiledRule) -> Result<Pin, String> + Send>;
 
 /// Where other rules come from, and who asks for them.
 pub struct Reload {
@@ -25,7 +25,7 @@ pub struct Reload {
     pub requested: Arc<AtomicBool>,
     /// Reads and checks the rules. None where they are no good, which it has said,
     /// or where there is nothing to change.
-    pub read: Box<dyn FnMut() -> Option<Vec<CompiledRule>>>,
+    pub read: Box<dyn FnMut() -> Option<Vec<CompiledRule>> + Send>,
     /// Opens a rule's pin at its safe level.
     pub open: OpenPin,
 }
@@ -38,9 +38,10 @@ impl Reload {
             return;
         }
         let Some(rules) = (self.read)() else { return };
+        let run = control.journal.prefix();
         match exchange(control, rules, &mut self.open) {
-            Ok(changes) => log::warn!("rules reloaded: {changes}"),
-            Err(reason) => log::error!("rules not reloaded, the old ones stay: {reason}"),
+            Ok(changes) => log::warn!("{run}rules reloaded: {changes}"),
+            Err(reason) => log::error!("{run}rules not reloaded, the old ones stay: {reason}"),
         }
     }
 }

@@ -1,13 +1,14 @@
 //! The inference thread: a frame in, an outcome out.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::capture::log_bad;
 use super::control::Control;
-use super::mailbox::{CloseOnDrop, Put};
+use super::mailbox::{CloseOnDrop, Put, Taken};
 use super::rule_set::RuleSet;
 use super::stats::Stats;
+use super::turns::{Turn, Turns};
 use super::{Links, PipelineError};
 use crate::classes::Classes;
 use crate::clock;
@@ -40,6 +41,9 @@ pub struct Worker {
     vote: Option<Vote>,
     meter: Option<Meter>,
     labeller: Labeller,
+    turns: Option<Arc<Turns>>,
+    /// Held from taking a frame until the model has seen it.
+    turn: Option<Turn>,
     index: u64,
 }
 
@@ -62,6 +66,8 @@ impl Worker {
             vote: None,
             meter: None,
             labeller: Labeller::default(),
+            turns: None,
+            turn: None,
             index: 0,
         }
     }
@@ -89,6 +95,12 @@ impl Worker {
     /// Measures the free ground.
     pub fn with_free_space(mut self, plan: Option<Plan>) -> Self {
         self.meter = plan.map(Meter::new);
+        self
+    }
+
+    /// Shares the model with others, one picture at a time.
+    pub fn with_turns(mut self, turns: Option<Arc<Turns>>) -> Self {
+        self.turns = turns;
         self
     }
 
@@ -122,9 +134,14 @@ impl Worker {
                 stats.count(|c| c.superseded += 1);
                 break;
             };
+            if !self.take_turn(&mut frame, links, stats) {
+                stats.count(|c| c.superseded += 1);
+                break;
+            }
             control.inference.work();
             self.rules = control.rules();
             let usable = self.process(&mut frame, &mut outcome, stats);
+            self.turn = None;
             control.inference.wait(None);
             if usable? {
                 match outcomes.put(outcome) {
@@ -140,6 +157,27 @@ impl Worker {
             spare_frames.put(frame);
         }
         Ok(())
+    }
+
+    /// Waits for the model where it is shared, and then looks for a newer frame. `false`
+    /// where the run ends before.
+    fn take_turn(&mut self, frame: &mut Frame, links: &Links, stats: &Stats) -> bool {
+        let Some(turns) = &self.turns else {
+            return true;
+        };
+        self.turn = turns.take(|| links.outcomes.is_closed());
+        if self.turn.is_none() {
+            return false;
+        }
+        let at_once = Some(Duration::ZERO);
+        if links.live
+            && let Taken::Value(newer) = links.frames.take_until(at_once)
+        {
+            let old = std::mem::replace(frame, newer);
+            links.spare_frames.put(old);
+            stats.count(|c| c.superseded += 1);
+        }
+        true
     }
 
     /// Makes an outcome of a frame; `false` where the frame is unusable, which is
@@ -174,6 +212,7 @@ impl Worker {
         }
         self.segmenter
             .segment(prepared.model_rgb, &mut self.model_mask)?;
+        self.turn = None;
         let inferred = Instant::now();
         if self.wants_picture {
             self.preprocessor.take_source(frame, &mut outcome.rgb);

@@ -4,6 +4,7 @@
 //!
 //! | field | meaning |
 //! |---|---|
+//! | `pipeline` | whose result it is; absent where a run has one pipeline |
 //! | `index` | result count, from 0 |
 //! | `sequence` | the source's number of the frame; gaps are lost frames |
 //! | `name` | the picture's name; absent where the source has none |
@@ -43,6 +44,7 @@ use crate::postprocess::free_space::{Corridor, FreeSpace};
 pub struct JsonSink<W> {
     out: W,
     what: String,
+    pipeline: Option<String>,
     line: Vec<u8>,
 }
 
@@ -52,15 +54,26 @@ impl<W: Write + Send> JsonSink<W> {
         Self {
             out,
             what: what.into(),
+            pipeline: None,
             line: Vec::new(),
         }
+    }
+
+    /// The same with a name that tells these results from those of other pipelines.
+    pub fn of_pipeline(mut self, name: Option<String>) -> Self {
+        self.pipeline = name;
+        self
     }
 }
 
 impl<W: Write + Send> Sink for JsonSink<W> {
     fn consume(&mut self, outcome: &Outcome, classes: &Classes) -> Result<(), SinkError> {
         self.line.clear();
-        serde_json::to_writer(&mut self.line, &Line::new(outcome, classes))
+        let line = Line {
+            pipeline: self.pipeline.as_deref(),
+            ..Line::new(outcome, classes)
+        };
+        serde_json::to_writer(&mut self.line, &line)
             .map_err(|error| fault(&self.what, &error.into()))?;
         self.line.push(b'\n');
         let written = self
@@ -93,6 +106,8 @@ pub fn mask_hash(labels: &[u8]) -> u64 {
 
 #[derive(Serialize)]
 struct Line<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pipeline: Option<&'a str>,
     index: u64,
     sequence: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -259,6 +274,7 @@ impl<'a> Line<'a> {
             .as_ref()
             .and_then(|t| score(&outcome.mask, t, classes.len()));
         Self {
+            pipeline: None,
             index: outcome.index,
             sequence: outcome.sequence,
             name: outcome.name.as_deref(),

@@ -25,6 +25,8 @@ pub struct SinkOptions {
     pub hint: Option<String>,
     /// Figures that stay below the drawing in the terminal.
     pub figures: Option<FiguresLine>,
+    /// The pipeline whose results these are, where there are several.
+    pub pipeline: Option<String>,
 }
 
 impl Default for SinkOptions {
@@ -37,6 +39,7 @@ impl Default for SinkOptions {
             keep: HashSet::new(),
             hint: None,
             figures: None,
+            pipeline: None,
         }
     }
 }

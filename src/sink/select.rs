@@ -41,7 +41,9 @@ const FORMS: &str = "known are null:, terminal: (or term:), display: (or \
 pub fn open(uri: &str, options: &SinkOptions) -> Result<Box<dyn Sink>, SinkError> {
     Ok(match Kind::parse(uri, options)? {
         Kind::Null => Box::new(NullSink),
-        Kind::Json => Box::new(JsonSink::new(stdout(), "stdout")),
+        Kind::Json => {
+            Box::new(JsonSink::new(stdout(), "stdout").of_pipeline(options.pipeline.clone()))
+        }
         Kind::Terminal => Box::new(
             TerminalSink::stdout(options.colour, options.alpha)
                 .with_lines(options.figures.clone(), options.hint.clone()),

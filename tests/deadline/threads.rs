@@ -12,12 +12,10 @@ use atrous::engine::fake::FakeSegmenter;
 use atrous::engine::{EngineError, Segmenter, Shape};
 use atrous::frame::{Frame, PixelFormat};
 use atrous::gpio::{DryEdge, DryLine, Pin};
-use atrous::kernels::cpu::Cpu;
 use atrous::logits::Logits;
 use atrous::mask::Mask;
 use atrous::pipeline::{self, Parts, PipelineError};
 use atrous::postprocess::region::{ClassSet, Region};
-use atrous::preprocess::Fit;
 use atrous::sink::{Outcome, Sink, SinkError};
 use atrous::source::{FrameSource, Next, Pace, SourceError, SourceInfo};
 use atrous::trigger::{Level, RuleSpec};
@@ -202,22 +200,6 @@ fn parts(record: &Arc<Record>, end: End, seed: u64, until: u64) -> Parts {
     };
     let record = || Arc::clone(record);
     Parts {
-        source: Box::new(Source {
-            random: Random(seed),
-            sequence: 0,
-            end,
-            record: record(),
-            until,
-        }),
-        segmenter: Box::new(Engine {
-            inner: FakeSegmenter::new(shape),
-            random: Random(!seed),
-            end,
-            record: record(),
-            until,
-        }),
-        fit: Fit::Stretch,
-        classes: Classes::new(vec![class("zero"), class("one")]),
         rules: vec![rule],
         pins: vec![Pin::Dry(DryLine::new("test", 0, Level::Low, "one", report))],
         sinks: vec![Box::new(Slow {
@@ -226,14 +208,23 @@ fn parts(record: &Arc<Record>, end: End, seed: u64, until: u64) -> Parts {
             record: record(),
             until,
         })],
-        frames: None,
-        min_area: 0,
-        cpu: Cpu::detect(),
-        vote: 1,
-        free_space: None,
-        heartbeat: None,
-        watchdog: Duration::from_secs(60),
-        reload: None,
+        ..Parts::new(
+            Box::new(Source {
+                random: Random(seed),
+                sequence: 0,
+                end,
+                record: record(),
+                until,
+            }),
+            Box::new(Engine {
+                inner: FakeSegmenter::new(shape),
+                random: Random(!seed),
+                end,
+                record: record(),
+                until,
+            }),
+            Classes::new(vec![class("zero"), class("one")]),
+        )
     }
 }
 

@@ -1,6 +1,7 @@
 //! The figures of a run in one line, for a person or as JSON.
 //!
-//! The JSON object has one field, `stats`, with: `state`; `final` (whether it is of the
+//! The JSON object has one field, `stats`, with: `pipeline` (its name, where there are
+//! several); `state`; `final` (whether it is of the
 //! whole run, not of the time since the line before); `fps`; `frames` (counts since the
 //! start, as in a result's line); `stamp` (what ages are counted from); `age_ms` (from
 //! capture to result), `edge_ms` (from capture until pins were driven) and `write_ms`
@@ -94,12 +95,14 @@ fn percentiles(p: &Percentiles) -> String {
 }
 
 #[derive(Serialize)]
-struct Object {
-    stats: Stats,
+struct Object<'a> {
+    stats: Stats<'a>,
 }
 
 #[derive(Serialize)]
-struct Stats {
+struct Stats<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pipeline: Option<&'a str>,
     state: &'static str,
     r#final: bool,
     fps: f64,
@@ -139,11 +142,12 @@ impl From<Percentiles> for PercentilesMs {
     }
 }
 
-/// The line as JSON.
-pub fn json(snapshot: &Snapshot, span: Span, machine: &Machine) -> String {
+/// The line as JSON; with the name of the pipeline where there are several.
+pub fn json(snapshot: &Snapshot, span: Span, machine: &Machine, pipeline: Option<&str>) -> String {
     let (fps, ages) = span.rate_and_ages(snapshot);
     let object = Object {
         stats: Stats {
+            pipeline,
             state: snapshot.state.name(),
             r#final: span == Span::Run,
             fps: (fps * 1e3).round() / 1e3,
@@ -228,7 +232,7 @@ mod tests {
 
     #[test]
     fn json_has_the_same_figures() {
-        let text = json(&snapshot(), Span::Run, &Machine::default());
+        let text = json(&snapshot(), Span::Run, &Machine::default(), None);
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         let stats = &value["stats"];
         assert_eq!(stats["state"], "degraded");
@@ -237,5 +241,8 @@ mod tests {
         assert_eq!(stats["age_ms"]["p99"], 80.0);
         assert!(stats["edge_ms"].is_null() && stats["celsius"].is_null());
         assert_eq!(stats["stamp"], "arrival");
+        assert!(stats.get("pipeline").is_none());
+        let text = json(&snapshot(), Span::Run, &Machine::default(), Some("rear"));
+        assert!(text.contains(r#""pipeline":"rear""#), "{text}");
     }
 }

@@ -1,0 +1,184 @@
+//! The models of a run: one that several pipelines share is opened once.
+
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+
+use atrous::classes::Classes;
+use atrous::config::{ConfigError, EngineUse, Origin, Settings};
+use atrous::engine::fake::{FakeSegmenter, Faults};
+use atrous::engine::shared::SharedSegmenter;
+use atrous::engine::{Segmenter, Shape};
+use atrous::pipeline::turns::Turns;
+use atrous::preprocess::Fit;
+use atrous::source::uri::SceneRequest;
+use atrous::source::{SourceUri, scene};
+
+use crate::cli::import::Importer;
+use crate::cli::model::{self, CpuArgs, Require};
+
+/// A model name that stands for the scene's own truth.
+const TRUTH: &str = "truth";
+
+/// A model, ready for one pipeline.
+pub struct Model {
+    pub segmenter: Box<dyn Segmenter>,
+    pub classes: Classes,
+    pub fit: Fit,
+    /// The turns at it, where it is shared.
+    pub turns: Option<Arc<Turns>>,
+}
+
+/// Opens the models of a run.
+pub struct Models {
+    require: Option<Require>,
+    cpu: CpuArgs,
+    importer: Importer,
+    /// Threads for each engine.
+    threads: usize,
+    /// How many pipelines share the model of this key.
+    users: Vec<(Key, usize)>,
+    shared: Vec<(Key, Shared)>,
+}
+
+/// What makes two pipelines' models the same: the name, and the scene's size where the
+/// scene is the model.
+type Key = (String, Option<(u32, u32)>);
+
+struct Shared {
+    handle: SharedSegmenter,
+    classes: Classes,
+    fit: Fit,
+    turns: Arc<Turns>,
+}
+
+impl Models {
+    /// Counts who shares what. Several engines share the processors that nobody has
+    /// chosen a number of threads for.
+    pub fn new(
+        pipelines: &[Settings],
+        require: Option<Require>,
+        cpu: CpuArgs,
+        importer: Importer,
+    ) -> Result<Self> {
+        let (mut users, mut engines): (Vec<(Key, usize)>, _) = (Vec::new(), 0);
+        for settings in pipelines {
+            let key = key(settings)?;
+            let known = users.iter_mut().find(|(other, _)| *other == key);
+            match (settings.engine_use, known) {
+                (EngineUse::Own, _) => engines += 1,
+                (EngineUse::Shared, Some((_, users))) => *users += 1,
+                (EngineUse::Shared, None) => {
+                    users.push((key, 1));
+                    engines += 1;
+                }
+            }
+        }
+        let threads = &pipelines[0].threads;
+        let threads = match threads.origin {
+            Origin::Board(_) => (threads.value / engines).max(1),
+            _ => threads.value,
+        };
+        Ok(Self {
+            require,
+            cpu,
+            importer,
+            threads,
+            users,
+            shared: Vec::new(),
+        })
+    }
+
+    /// The model of a pipeline.
+    pub fn open(&mut self, settings: &Settings) -> Result<Model> {
+        let key = key(settings)?;
+        let users = self.users.iter().find(|(other, _)| *other == key);
+        let users = users.map_or(1, |(_, users)| *users);
+        if settings.engine_use == EngineUse::Own || users == 1 {
+            return self.open_alone(settings);
+        }
+        let at = match self.shared.iter().position(|(other, _)| *other == key) {
+            Some(at) => at,
+            None => {
+                let Model {
+                    segmenter,
+                    classes,
+                    fit,
+                    ..
+                } = self.open_alone(settings)?;
+                let shared = Shared {
+                    handle: SharedSegmenter::new(segmenter),
+                    classes,
+                    fit,
+                    turns: Arc::new(Turns::new(users)),
+                };
+                self.shared.push((key, shared));
+                self.shared.len() - 1
+            }
+        };
+        let shared = &self.shared[at].1;
+        Ok(Model {
+            segmenter: Box::new(shared.handle.another()),
+            classes: shared.classes.clone(),
+            fit: shared.fit,
+            turns: Some(Arc::clone(&shared.turns)),
+        })
+    }
+
+    fn open_alone(&self, settings: &Settings) -> Result<Model> {
+        if let Some((SceneRequest { width, height, .. }, faults)) = truth_of(settings)? {
+            let classes = scene::classes();
+            let shape = Shape {
+                width,
+                height,
+                classes: classes.len(),
+            };
+            return Ok(Model {
+                segmenter: Box::new(FakeSegmenter::new(shape).with_faults(faults)),
+                classes,
+                fit: Fit::Stretch,
+                turns: None,
+            });
+        }
+        let opened = model::open(
+            &settings.model.value,
+            self.require,
+            &self.importer,
+            self.cpu.options(self.threads)?,
+        )?;
+        Ok(Model {
+            segmenter: opened.segmenter,
+            fit: opened.manifest.input.fit,
+            classes: opened.manifest.classes,
+            turns: None,
+        })
+    }
+}
+
+fn key(settings: &Settings) -> Result<Key> {
+    let scene = truth_of(settings)?.map(|(scene, _)| (scene.width, scene.height));
+    Ok((settings.model.value.clone(), scene))
+}
+
+/// The scene whose own truth is taken for a model, where the settings say so, and what
+/// is to go wrong with it.
+pub fn truth_of(settings: &Settings) -> Result<Option<(SceneRequest, Faults)>> {
+    let model = settings.model.value.as_str();
+    let (name, faults) = model.split_once('?').unwrap_or((model, ""));
+    if name != TRUTH {
+        return Ok(None);
+    }
+    let wrong = |reason: String| ConfigError::Value {
+        key: "model".into(),
+        origin: settings.model.origin.to_string(),
+        reason,
+    };
+    let faults = Faults::parse(faults).map_err(|reason| wrong(format!("'{model}': {reason}")))?;
+    let source = settings.source.value.as_str();
+    match SourceUri::parse(source)? {
+        SourceUri::Scene(request) => Ok(Some((request, faults))),
+        _ => bail!(wrong(format!(
+            "'{TRUTH}' needs a synthetic:// source, not '{source}'"
+        ))),
+    }
+}
