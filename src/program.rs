@@ -174,6 +174,31 @@ pub enum Op {
         /// The window.
         window: Window,
     },
+    /// Element-wise the larger code of two tensors; all three have one shape and one
+    /// quantization.
+    Max {
+        /// One.
+        a: TensorId,
+        /// The other.
+        b: TensorId,
+        /// The larger codes.
+        output: TensorId,
+    },
+    /// Channels become pixels (ONNX `DepthToSpace`, order DCR): each pixel turns into
+    /// `block` rows and columns, its channels being theirs in the order block row, block
+    /// column, channel. The output is the part of that picture that begins at `begin`.
+    /// With a block of 1x1 rows and columns are cut off and nothing else. Both tensors have
+    /// one quantization.
+    DepthToSpace {
+        /// From.
+        input: TensorId,
+        /// To.
+        output: TensorId,
+        /// Rows and columns that a pixel becomes.
+        block: [u32; 2],
+        /// Rows above and columns to the left of the output.
+        begin: [u32; 2],
+    },
     /// Another size; both tensors have one quantization.
     Resize {
         /// From.

@@ -33,6 +33,7 @@ mod net;
 mod observe;
 mod place;
 mod range;
+mod transposed;
 mod write;
 
 pub use compare::Layer;
@@ -45,6 +46,7 @@ use net::Net;
 use observe::{Channels, Observer};
 use place::Places;
 use range::Codes;
+use transposed::Transposed;
 use write::Scales;
 
 /// How to quantize.
@@ -287,6 +289,16 @@ pub fn quantize(
             bias::correct(&mut net, node, &weights, &reading);
         }
         scales.weights.insert(node, weights);
+    }
+    for (index, node) in net.nodes.iter().enumerate() {
+        let point = (places.points.iter()).find(|p| node.input.first() == Some(&p.tensor));
+        let (Some(point), Some(transposed)) = (point, Transposed::of(&net, node)) else {
+            continue;
+        };
+        let step = scales.groups[point.group].scale;
+        if let Some(weights) = transposed.scales(&net, node, step) {
+            scales.weights.insert(index, weights);
+        }
     }
     let (model, codes) = write::write(&net, &places, &scales);
     let onnx = model.encode_to_vec();

@@ -60,6 +60,8 @@ pub fn op_rows(program: &Program, kernels: &[&'static str]) -> Vec<OpRow> {
             Op::Map { output, .. } => ("map", Some(*output)),
             Op::AveragePool { output, .. } => ("average pool", Some(*output)),
             Op::MaxPool { output, .. } => ("max pool", Some(*output)),
+            Op::Max { output, .. } => ("max", Some(*output)),
+            Op::DepthToSpace { output, .. } => ("depth to space", Some(*output)),
             Op::Resize { output, .. } => ("resize", Some(*output)),
             Op::Argmax { .. } => ("argmax", None),
         };

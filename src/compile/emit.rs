@@ -198,6 +198,21 @@ impl Emitter<'_> {
                 output,
                 window,
             },
+            &Kind::Max { a, b } => Op::Max {
+                a: self.tensor(a)?,
+                b: self.tensor(b)?,
+                output,
+            },
+            &Kind::DepthToSpace {
+                input,
+                block,
+                begin,
+            } => Op::DepthToSpace {
+                input: self.tensor(input)?,
+                output,
+                block,
+                begin,
+            },
             &Kind::Resize { input, resample } => Op::Resize {
                 input: self.tensor(input)?,
                 output,

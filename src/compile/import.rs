@@ -19,6 +19,7 @@ use view::{Done, Unread, View};
 
 mod operators;
 mod resize;
+mod spread;
 mod view;
 mod windows;
 
@@ -49,6 +50,17 @@ pub enum Operator {
         groups: u32,
         window: Window,
     },
+    /// A transposed convolution of one group: `pad` are the rows and columns that are cut
+    /// off its whole result at the top and the left.
+    ConvTranspose {
+        kernel: [u32; 2],
+        stride: [u32; 2],
+        pad: [u32; 2],
+    },
+    /// Element-wise the largest of its inputs.
+    Max,
+    /// Channels become pixels, in blocks of this side.
+    DepthToSpace(u32),
     /// A product of the last axis with a matrix, and a bias where there is one.
     MatMul {
         /// Whether each row of the matrix makes an output, and not each column.

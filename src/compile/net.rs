@@ -99,6 +99,17 @@ pub enum Kind {
         input: ValueId,
         window: Window,
     },
+    /// All of one quantization.
+    Max {
+        a: ValueId,
+        b: ValueId,
+    },
+    /// See [`Op::DepthToSpace`](crate::program::Op::DepthToSpace).
+    DepthToSpace {
+        input: ValueId,
+        block: [u32; 2],
+        begin: [u32; 2],
+    },
     Resize {
         input: ValueId,
         resample: Resample,
@@ -131,6 +142,8 @@ impl Kind {
             Self::Map { .. } => "Map",
             Self::AveragePool { .. } => "AveragePool",
             Self::MaxPool { .. } => "MaxPool",
+            Self::Max { .. } => "Max",
+            Self::DepthToSpace { .. } => "DepthToSpace",
             Self::Resize { .. } => "Resize",
             Self::Concat { .. } => "Concat",
             Self::Argmax { .. } => "Argmax",
@@ -145,10 +158,11 @@ impl Kind {
                 let residual = conv.residual.map(|(value, _)| value);
                 [conv.input].into_iter().chain(residual).collect()
             }
-            Self::Add { a, b, .. } | Self::Mul { a, b, .. } => vec![*a, *b],
+            Self::Add { a, b, .. } | Self::Mul { a, b, .. } | Self::Max { a, b } => vec![*a, *b],
             Self::Map { input, .. }
             | Self::AveragePool { input, .. }
             | Self::MaxPool { input, .. }
+            | Self::DepthToSpace { input, .. }
             | Self::Resize { input, .. }
             | Self::Kept { input }
             | Self::Argmax { input, .. } => vec![*input],
@@ -171,13 +185,14 @@ impl Kind {
                     swap(value);
                 }
             }
-            Self::Add { a, b, .. } | Self::Mul { a, b, .. } => {
+            Self::Add { a, b, .. } | Self::Mul { a, b, .. } | Self::Max { a, b } => {
                 swap(a);
                 swap(b);
             }
             Self::Map { input, .. }
             | Self::AveragePool { input, .. }
             | Self::MaxPool { input, .. }
+            | Self::DepthToSpace { input, .. }
             | Self::Resize { input, .. }
             | Self::Kept { input }
             | Self::Argmax { input, .. } => swap(input),

@@ -25,7 +25,10 @@ mod linear;
 mod parameters;
 mod pointwise;
 pub mod region;
+mod spread;
 mod windows;
+
+use spread::Spread;
 
 /// Between pictures of one size, and from a picture of one pixel, every way to
 /// resample is this one.
@@ -143,6 +146,8 @@ enum PendingKind {
     },
     /// Dequantized codes or results of their own.
     Concat(Vec<State>),
+    /// As of a concatenation; the largest of them.
+    Max(Vec<State>),
     /// A function of each code.
     Curve(ValueId, Curve),
     /// A leaky Relu with a slope for each channel.
@@ -161,6 +166,8 @@ struct Linear {
     bias: Option<Rc<Bias>>,
     /// What factors and summands of each channel do to the result.
     affine: Option<Rc<ChannelAffine>>,
+    /// Where its channels become pixels.
+    spread: Option<Spread>,
 }
 
 /// Why a node was not lowered.
@@ -324,6 +331,13 @@ impl<'a> Walk<'a> {
         let first = inputs.required(0)?;
         match operator {
             &Operator::Conv { groups, window } => self.conv(node, groups, window, inputs),
+            &Operator::ConvTranspose {
+                kernel,
+                stride,
+                pad,
+            } => self.conv_transpose(node, [kernel, stride, pad], inputs),
+            &Operator::DepthToSpace(block) => self.depth_to_space(node, first, block),
+            Operator::Max => self.max(node, inputs),
             &Operator::MatMul { transposed } => self.mat_mul(node, transposed, inputs),
             &Operator::Arithmetic(operation) => {
                 self.arithmetic(node, operation, first, inputs.required(1)?)

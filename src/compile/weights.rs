@@ -26,6 +26,20 @@ pub enum Bias {
     Real(Vec<f32>),
 }
 
+impl Bias {
+    /// The same for so many times the channels, one after another.
+    pub fn repeated(&self, times: usize) -> Self {
+        match self {
+            Self::Accumulator(codes) => Self::Accumulator(codes.repeat(times)),
+            Self::Quantized(codes, scales) => {
+                let each = if scales.len() > 1 { times } else { 1 };
+                Self::Quantized(codes.repeat(times), scales.repeat(each))
+            }
+            Self::Real(values) => Self::Real(values.repeat(times)),
+        }
+    }
+}
+
 /// A factor and then a summand of each output channel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChannelAffine {

@@ -15,12 +15,14 @@ mod nearest;
 mod pool;
 mod resize;
 mod round;
+mod space;
 
 pub use argmax::{ARGMAX, argmax};
 pub use colour::colour;
 pub use conv::pack;
-pub use elementwise::{add, input, map, mul};
+pub use elementwise::{add, input, map, maximum, mul};
 pub use filter::{filter_columns, filter_rows};
 pub use nearest::nearest;
 pub use pool::{average_pool, max_pool};
 pub use resize::{RESIZE, resize};
+pub use space::depth_to_space;

@@ -61,6 +61,10 @@ pub type Map = fn(Source<'_>, &[u8; 256], Target<'_>);
 pub type Add = fn(Source<'_>, Source<'_>, &AddArgs, Target<'_>);
 /// See [`scalar::mul`].
 pub type Mul = fn(Source<'_>, Source<'_>, &MulArgs, Target<'_>);
+/// See [`scalar::maximum`].
+pub type Maximum = fn(Source<'_>, Source<'_>, Target<'_>);
+/// See [`scalar::depth_to_space`].
+pub type DepthToSpace = fn(Source<'_>, [usize; 2], [usize; 2], Target<'_>);
 /// See [`scalar::average_pool`].
 pub type AveragePool = fn(Source<'_>, &PoolArgs, Target<'_>);
 /// See [`scalar::max_pool`].
@@ -189,6 +193,15 @@ pub static MAX_POOL: &[Variant<MaxPool>] = &[Variant::new(
     "max_pool-u8-scalar",
     Tier::Scalar,
     scalar::max_pool,
+)];
+/// The larger of two codes. What compilers make of the loop is as fast as memory.
+pub static MAXIMUM: &[Variant<Maximum>] =
+    &[Variant::new("max-u8-scalar", Tier::Scalar, scalar::maximum)];
+/// Channels that become pixels: copies.
+pub static DEPTH_TO_SPACE: &[Variant<DepthToSpace>] = &[Variant::new(
+    "depth_to_space-u8-scalar",
+    Tier::Scalar,
+    scalar::depth_to_space,
 )];
 /// Pictures of another size.
 pub static RESIZE: &[Variant<Resampler>] = &[

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Bits of a value that its bucket keeps below the leading one.
-const FINE_BITS: u32 = 5;
+const FINE_BITS: u32 = 8;
 
 /// Buckets for each power of two.
 const FINE: usize = 1 << FINE_BITS;
@@ -27,7 +27,7 @@ pub struct Percentiles {
 /// Counts of durations in buckets whose width grows with the value.
 ///
 /// A percentile is a nearest rank, told as the upper end of its bucket: never too
-/// small, too great by at most 1/32 of itself or one microsecond. Values above 19
+/// small, too great by at most 1/256 of itself or one microsecond. Values above 19
 /// hours share a bucket.
 #[derive(Debug, Clone)]
 pub struct Histogram {
@@ -135,7 +135,7 @@ mod tests {
         for (told, percent) in [(told.p50, 50), (told.p95, 95), (told.p99, 99)] {
             let exact = values[(values.len() * percent).div_ceil(100) - 1];
             assert!(told >= exact, "{percent}: {told:?} {exact:?}");
-            let allowed = (exact / 32).max(Duration::from_micros(1));
+            let allowed = (exact / FINE as u32).max(Duration::from_micros(1));
             assert!(told - exact <= allowed, "{percent}: {told:?} {exact:?}");
         }
         assert_eq!(told.max, values[4999]);

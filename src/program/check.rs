@@ -395,6 +395,19 @@ impl Checker<'_> {
                 self.same_quant(input, output)?;
                 self.check_pool(input, output, window)
             }
+            Op::Max { a, b, output } => {
+                for input in [a, b] {
+                    self.same_shape(input, output)?;
+                    self.same_quant(input, output)?;
+                }
+                Ok(())
+            }
+            Op::DepthToSpace {
+                input,
+                output,
+                block,
+                begin,
+            } => self.check_depth_to_space(input, output, block, begin),
             Op::Resize { input, output, .. } => {
                 self.same_quant(input, output)?;
                 self.same_channels(input, output)
@@ -420,6 +433,44 @@ impl Checker<'_> {
             return Err(format!("channel order {order:?} holds a number above 2"))?;
         }
         self.span("tables", tables, 768, 1)
+    }
+
+    fn check_depth_to_space(
+        &self,
+        input: TensorId,
+        output: TensorId,
+        block: [u32; 2],
+        begin: [u32; 2],
+    ) -> Result<(), Fault> {
+        self.same_quant(input, output)?;
+        let (from, to) = (self.tensor(input)?, self.tensor(output)?);
+        let pixels = u64::from(block[0]) * u64::from(block[1]);
+        if pixels == 0 || u64::from(from.channels) != pixels * u64::from(to.channels) {
+            return Err(format!(
+                "{} is not {} with blocks of {}x{} pixels in its channels",
+                shape(from),
+                shape(to),
+                block[1],
+                block[0]
+            ))?;
+        }
+        let whole = [from.height, from.width];
+        let part = [to.height, to.width];
+        for side in 0..2 {
+            let ends = u64::from(begin[side]) + u64::from(part[side]);
+            if ends > u64::from(whole[side]) * u64::from(block[side]) {
+                return Err(format!(
+                    "{} from row {} and column {} reaches beyond {} in blocks of {}x{}",
+                    shape(to),
+                    begin[0],
+                    begin[1],
+                    shape(from),
+                    block[1],
+                    block[0]
+                ))?;
+            }
+        }
+        Ok(())
     }
 
     fn check_conv(&self, conv: &Conv) -> Result<(), Fault> {
@@ -670,10 +721,11 @@ fn reads(op: &Op) -> [Option<TensorId>; 2] {
     match *op {
         Op::Input { .. } => [None, None],
         Op::Conv(ref conv) => [Some(conv.input), conv.residual.map(|r| r.tensor)],
-        Op::Add { a, b, .. } | Op::Mul { a, b, .. } => [Some(a), Some(b)],
+        Op::Add { a, b, .. } | Op::Mul { a, b, .. } | Op::Max { a, b, .. } => [Some(a), Some(b)],
         Op::Map { input, .. }
         | Op::AveragePool { input, .. }
         | Op::MaxPool { input, .. }
+        | Op::DepthToSpace { input, .. }
         | Op::Resize { input, .. }
         | Op::Argmax { input, .. } => [Some(input), None],
     }
@@ -689,6 +741,8 @@ fn write(op: &Op) -> Option<TensorId> {
         | Op::Map { output, .. }
         | Op::AveragePool { output, .. }
         | Op::MaxPool { output, .. }
+        | Op::Max { output, .. }
+        | Op::DepthToSpace { output, .. }
         | Op::Resize { output, .. } => Some(output),
         Op::Argmax { .. } => None,
     }
@@ -711,6 +765,8 @@ fn kind(op: &Op) -> &'static str {
         Op::Map { .. } => "table",
         Op::AveragePool { .. } => "average pool",
         Op::MaxPool { .. } => "max pool",
+        Op::Max { .. } => "maximum",
+        Op::DepthToSpace { .. } => "depth to space",
         Op::Resize { .. } => "resize",
         Op::Argmax { .. } => "argmax",
     }

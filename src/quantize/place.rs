@@ -6,21 +6,24 @@ use tract_onnx::pb::NodeProto;
 
 use super::conv::Kernel;
 use super::net::{Net, Wiring};
+use super::transposed::Transposed;
 
-/// Operators that have an integer form between tensors of codes; Conv with constant weights
-/// over rows and columns.
-const ARITHMETIC: [&str; 18] = [
+/// Operators that have an integer form between tensors of codes; Conv and ConvTranspose with
+/// constant weights over rows and columns.
+const ARITHMETIC: [&str; 20] = [
     "Add",
     "AveragePool",
     "BatchNormalization",
     "Clip",
     "Conv",
+    "ConvTranspose",
     "Div",
     "Elu",
     "GlobalAveragePool",
     "HardSigmoid",
     "HardSwish",
     "LeakyRelu",
+    "Max",
     "Mul",
     "PRelu",
     "ReduceMean",
@@ -53,10 +56,11 @@ const KEEPING: [&str; 14] = [
 const CHOOSING: [&str; 3] = ["ArgMax", "LogSoftmax", "Softmax"];
 
 /// Operators that Relu and Clip behind them become a part of.
-const FUSING: [&str; 6] = [
+const FUSING: [&str; 7] = [
     "Add",
     "AveragePool",
     "Conv",
+    "ConvTranspose",
     "GlobalAveragePool",
     "Mul",
     "Sub",
@@ -151,6 +155,7 @@ impl Places {
 fn is_quantizable(net: &Net, node: &NodeProto) -> bool {
     match node.op_type.as_str() {
         "Conv" => Kernel::of(net, node).is_some(),
+        "ConvTranspose" => Transposed::of(net, node).is_some(),
         op => ARITHMETIC.contains(&op) || KEEPING.contains(&op),
     }
 }

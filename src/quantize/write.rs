@@ -9,6 +9,7 @@ use super::conv::{Kernel, rounded};
 use super::net::{Names, Net, encode, vector};
 use super::place::{Places, takes_codes};
 use super::range::Codes;
+use super::transposed::Transposed;
 use crate::compile::constant::{Constant, Data};
 
 /// The number of an integer attribute in onnx.proto.
@@ -148,6 +149,9 @@ impl Writer<'_> {
     fn weights(&mut self, node: &mut NodeProto, scales: &[f32], places: &Places, index: usize) {
         let net = self.net;
         let original = &net.nodes[index];
+        if let Some(transposed) = Transposed::of(net, original) {
+            return self.transposed(node, scales, places, (original, transposed));
+        }
         let (Some(kernel), Some(weights), Some(bias)) = (
             Kernel::of(net, original),
             net.floats(original, 1),
@@ -170,16 +174,50 @@ impl Writer<'_> {
         let bias = (bias.iter().zip(&sums))
             .map(|(&b, &scale)| (f64::from(b) / f64::from(scale)).round_ties_even() as i32)
             .collect();
-        self.dequantized(node, 1, shape, Data::I8(weights), scales.to_vec());
-        self.dequantized(node, 2, vec![sums.len()], Data::I32(bias), sums);
+        self.dequantized(node, (1, 0), shape, Data::I8(weights), scales.to_vec());
+        self.dequantized(node, (2, 0), vec![sums.len()], Data::I32(bias), sums);
     }
 
-    /// Stores codes with a scale for each output and none for zero, and makes an input of a
-    /// node of them.
+    /// As [`weights`](Self::weights), of a transposed convolution: its outputs are the
+    /// weights' second axis, and a bias is optional.
+    fn transposed(
+        &mut self,
+        node: &mut NodeProto,
+        scales: &[f32],
+        places: &Places,
+        (original, transposed): (&NodeProto, Transposed),
+    ) {
+        let net = self.net;
+        let read = places.points.iter().find(|p| p.tensor == original.input[0]);
+        let Some(step) = read.map(|point| self.scales.groups[point.group].scale) else {
+            return;
+        };
+        let Some(weights) = net.floats(original, 1) else {
+            return;
+        };
+        let planes = weights.chunks_exact(transposed.taps());
+        let of_output = planes.zip(scales.iter().cycle());
+        let codes = of_output
+            .flat_map(|(plane, &scale)| plane.iter().map(move |&w| rounded(w, scale) as i8))
+            .collect();
+        let shape = transposed.shape.to_vec();
+        self.dequantized(node, (1, 1), shape, Data::I8(codes), scales.to_vec());
+        let Some(bias) = net.floats(original, 2) else {
+            return;
+        };
+        let sums: Vec<f32> = scales.iter().map(|scale| step * scale).collect();
+        let bias = (bias.iter().zip(&sums))
+            .map(|(&b, &scale)| (f64::from(b) / f64::from(scale)).round_ties_even() as i32)
+            .collect();
+        self.dequantized(node, (2, 0), vec![sums.len()], Data::I32(bias), sums);
+    }
+
+    /// Stores codes with a scale for each output, which are along `axis`, and none for zero,
+    /// and makes an input of a node of them.
     fn dequantized(
         &mut self,
         node: &mut NodeProto,
-        input: usize,
+        (input, axis): (usize, i64),
         shape: Vec<usize>,
         codes: Data,
         scales: Vec<f32>,
@@ -202,7 +240,7 @@ impl Writer<'_> {
             "DequantizeLinear",
             &[&stored, &scale, &zero],
             &real,
-            Some(0),
+            Some(axis),
         );
         node.input[input] = real;
     }

@@ -521,6 +521,60 @@ def slice_of_joined_parts(g):
     return g.conv(g.op("Slice", joined, starts, ends), 5, 5)
 
 
+# More rows and columns, fewer of them, and the larger of two.
+
+
+def transposed(name, kernel, inputs=4, outputs=3, bias=True, forms=QDQ, **attributes):
+    @case("space", forms, channels=outputs, name=name)
+    def build(g):
+        kh, kw = (kernel, kernel) if isinstance(kernel, int) else kernel
+        weights = g.floats(inputs, outputs, kh, kw) * g.floats(1, outputs, 1, 1, low=0.2, high=2.0)
+        rest = [g.floats(outputs)] if bias else []
+        return g.op("ConvTranspose", g.conv("x", 3, inputs), weights, *rest, **attributes)
+
+
+transposed("transposed_2", 2, strides=[2, 2])
+transposed("transposed_4_pads", 4, strides=[2, 2], pads=[1, 1, 1, 1], bias=False)
+transposed("transposed_3_extra", 3, strides=[2, 2], pads=[1, 1, 1, 1], output_padding=[1, 1])
+transposed("transposed_uneven", (5, 3), strides=[3, 2], pads=[2, 0, 1, 1])
+transposed("transposed_stride_1", 3, pads=[1, 1, 1, 1])
+transposed("transposed_gaps", 2, strides=[3, 3])
+transposed("transposed_fcn", 16, inputs=5, outputs=5, strides=[8, 8], bias=False)
+
+
+@case("space", QDQ, channels=3)
+def transposed_relu(g):
+    weights = g.floats(4, 3, 4, 4)
+    return g.op("Relu", g.op("ConvTranspose", g.conv("x", 3, 4), weights, strides=[2, 2]))
+
+
+@case("space", QDQ, channels=2)
+def depth_to_space(g):
+    return g.op("DepthToSpace", g.conv("x", 3, 18), blocksize=3)
+
+
+@case("space", channels=4)
+def slice_of_rows(g):
+    return g.op("Slice", g.conv("x", 3, 4), np.int64([2]), np.int64([6]), np.int64([2]))
+
+
+@case("space", channels=4)
+def slice_of_pixels(g):
+    starts, ends, axes = np.int64([1, 3]), np.int64([-1, 2**40]), np.int64([2, 3])
+    return g.op("Slice", g.conv("x", 3, 4), starts, ends, axes)
+
+
+@case("space", QDQ, channels=4)
+def larger(g):
+    return g.op("Max", g.conv("x", 3, 4), g.conv("x", 3, 4))
+
+
+@case("space", QDQ, channels=4)
+def largest_of_three(g):
+    parts = [g.conv("x", 3, 4) for _ in range(3)]
+    return g.op("Relu", g.op("Max", *parts))
+
+
 # Pools.
 
 

@@ -18,11 +18,14 @@ fx.wrap("upsample")  # one node of a traced graph
 
 
 class DeepLab(nn.Module):
-    """`head` channels in pyramid and decoder, `low` of them from the features at stride 4."""
+    """`head` channels in pyramid and decoder, `low` of them from the features at stride 4.
+
+    The backbone is one of `backbones` by name, or what a function makes.
+    """
 
     def __init__(self, backbone_name, classes, head=256, low=48, dropout=0.1):
         super().__init__()
-        self.backbone = backbone(backbone_name)
+        self.backbone = backbone_name() if callable(backbone_name) else backbone(backbone_name)
         channels = self.backbone.deep_channels
         self.mean = GlobalMean()
         self.pool = ConvNorm(channels, head)

@@ -13,12 +13,14 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import fx, nn
+from torch.nn import functional as F
 
+from .family.layers import Conv, Pool, Up, biggest, crop, scaled
 from .layers import BiasedConv, ConvNorm, GlobalMean, upsample
 
 OPSET = 13
 IR_VERSION = 8
-LEAVES = (ConvNorm, BiasedConv, GlobalMean, nn.Conv2d, nn.Dropout)
+LEAVES = (ConvNorm, BiasedConv, GlobalMean, Conv, Up, Pool, nn.Conv2d, nn.Dropout)
 
 
 class Tracer(fx.Tracer):
@@ -45,8 +47,13 @@ class GraphBuilder:
         self.nodes = []
         self.constants = []
         self.names = set()
+        self.uses = {}  # of a node's name
 
     def node(self, kind, inputs, name, **attributes):
+        """A layer that is used again gets names with a number."""
+        self.uses[name] = self.uses.get(name, 0) + 1
+        if self.uses[name] > 1:
+            name = f"{name}/{self.uses[name]}"
         self.nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
         return name
 
@@ -61,6 +68,8 @@ class GraphBuilder:
         """A float32 initializer, or a float16 one and its Cast."""
         if not self.half:
             return self.constant(name, array)
+        if name in self.uses:
+            return name
         stored = array.astype(np.float16)
         if not np.isfinite(stored).all():
             raise SystemExit(f"{name}: a weight does not fit into float16")
@@ -77,6 +86,29 @@ class GraphBuilder:
     def plain_convolution(self, x, name, conv):
         kernel, bias = conv.weight.detach().numpy(), conv.bias.detach().numpy()
         return self.convolution(x, name, conv, kernel, bias)
+
+    def transposed_convolution(self, x, name, conv):
+        inputs = [x, self.kernel(f"{name}/kernel", conv.weight.detach().numpy())]
+        if conv.bias is not None:
+            inputs.append(self.constant(f"{name}/bias", conv.bias.detach().numpy()))
+        return self.node(
+            "ConvTranspose", inputs, f"{name}/up", kernel_shape=list(conv.kernel_size),
+            strides=list(conv.stride), pads=[conv.padding[0], conv.padding[1]] * 2,
+        )
+
+    def max_pool(self, x, name, pool):
+        return self.node(
+            "MaxPool", [x], f"{name}/pool", kernel_shape=[pool.kernel_size] * 2,
+            strides=[pool.stride] * 2, pads=[pool.padding] * 4, ceil_mode=int(pool.ceil_mode),
+        )
+
+    def cut(self, x, name, shape, top, left):
+        """Rows from `top` and columns from `left` of this shape."""
+        def ints(what, values):
+            return self.constant(f"{name}/{what}", np.array(values, np.int64))
+
+        ends = ints("ends", [top + shape[2], left + shape[3]])
+        return self.node("Slice", [x, ints("starts", [top, left]), ends, ints("axes", [2, 3])], name)
 
     def activation(self, x, name, kind):
         if kind is None:
@@ -101,9 +133,13 @@ class GraphBuilder:
         if isinstance(module, ConvNorm):
             y = self.convolution(x, name, module.conv, *folded(module))
             return self.activation(y, name, module.activation)
-        if isinstance(module, BiasedConv):
+        if isinstance(module, (BiasedConv, Conv)):
             y = self.plain_convolution(x, name, module.conv)
             return self.activation(y, name, module.activation)
+        if isinstance(module, Up):
+            return self.transposed_convolution(x, name, module.conv)
+        if isinstance(module, Pool):
+            return self.max_pool(x, name, module.pool)
         if isinstance(module, GlobalMean):
             return self.node("GlobalAveragePool", [x], name)
         if isinstance(module, nn.Dropout):
@@ -118,9 +154,11 @@ class Exporter(fx.Interpreter):
         super().__init__(traced, garbage_collect_values=False)
         self.builder = builder
         self.results = {}  # fx node -> ONNX name
+        self.shapes = {}  # fx node -> shape of its result
 
     def run_node(self, n):
         value = super().run_node(n)
+        self.shapes[n] = getattr(value, "shape", None)
         name = self.emit(n, value)
         if name is not None:
             self.results[n] = name
@@ -137,8 +175,19 @@ class Exporter(fx.Interpreter):
         if n.target is operator.getitem:
             return inputs[0]
         name = n.name
-        if n.target is upsample:
+        if n.target in (upsample, scaled):
+            if value.shape == self.shapes[n.all_input_nodes[0]]:
+                return inputs[0]
             return self.builder.resize(inputs[0], name, value.shape)
+        if n.target is crop:
+            whole = self.shapes[n.all_input_nodes[0]]
+            given = [self.env.get(a, a) if isinstance(a, fx.Node) else a for a in n.args[2:]]
+            middle = [(whole[2] - value.shape[2]) // 2, (whole[3] - value.shape[3]) // 2]
+            return self.builder.cut(inputs[0], name, value.shape, *(given or middle))
+        if n.target is biggest:
+            return self.builder.node("Max", inputs, name)
+        if n.target is F.relu:
+            return self.builder.node("Relu", inputs, name)
         if n.target is torch.cat:
             return self.builder.node("Concat", inputs, name, axis=1)
         if n.target in (operator.add, operator.mul):

@@ -81,10 +81,11 @@ fn cause(totals: &Totals) -> String {
             .into(),
         Class::AveragePool => format!("it adds {each} codes for each one that it writes"),
         Class::MaxPool => format!("it compares {each} codes for each one that it writes"),
-        Class::Resize if each == 1 => {
+        Class::Max => "two codes are read for each one that it writes".into(),
+        Class::DepthToSpace | Class::Resize if each == 1 => {
             "each pixel is looked for and copied by itself, where a copy moves many at once".into()
         }
-        Class::Resize => {
+        Class::DepthToSpace | Class::Resize => {
             format!("each code is mixed from {each} in 32-bit numbers, where a copy only moves it")
         }
         Class::Argmax => format!(
@@ -97,7 +98,7 @@ fn cause(totals: &Totals) -> String {
 mod tests {
     use super::*;
 
-    const ALL: [Class; 11] = [
+    const ALL: [Class; 13] = [
         Class::Input,
         Class::Pointwise,
         Class::Windowed,
@@ -107,6 +108,8 @@ mod tests {
         Class::Map,
         Class::AveragePool,
         Class::MaxPool,
+        Class::Max,
+        Class::DepthToSpace,
         Class::Resize,
         Class::Argmax,
     ];

@@ -28,6 +28,10 @@ pub enum Class {
     AveragePool,
     /// Largest codes.
     MaxPool,
+    /// The larger of two codes.
+    Max,
+    /// Channels that become pixels.
+    DepthToSpace,
     /// Another size.
     Resize,
     /// Labels, with the resize before them.
@@ -47,6 +51,8 @@ impl Class {
             Self::Map => "map",
             Self::AveragePool => "average pool",
             Self::MaxPool => "max pool",
+            Self::Max => "max",
+            Self::DepthToSpace => "depth to space",
             Self::Resize => "resize",
             Self::Argmax => "argmax",
         }
@@ -109,6 +115,14 @@ impl Work {
                 window,
                 ..
             } => Self::of_pool(Class::AveragePool, tensor(*input), tensor(*output), window),
+            Op::Max { a, b, output } => {
+                let read = codes(tensor(*a)) + codes(tensor(*b));
+                Self::by_code(Class::Max, codes(tensor(*output)), read)
+            }
+            Op::DepthToSpace { output, .. } => {
+                let moved = codes(tensor(*output));
+                Self::by_code(Class::DepthToSpace, moved, moved)
+            }
             Op::MaxPool {
                 input,
                 output,

@@ -210,7 +210,24 @@ impl Walk<'_> {
             PendingKind::PRelu(value, slopes) => {
                 return self.emit_prelu(node, name, *value, slopes, quant);
             }
-            PendingKind::Conv(linear) => self.convolution(linear, *size, quant, clamp)?,
+            PendingKind::Max(parts) => {
+                let mut coded = Vec::with_capacity(parts.len());
+                for part in parts {
+                    coded.push(self.emit(node, part, name, quant)?);
+                }
+                let value = self.largest(node, name, coded)?;
+                return self.kept_within(node, name, value, clamp, quant);
+            }
+            PendingKind::Conv(linear) => {
+                let own = linear.spread.map_or(*size, |spread| spread.size);
+                let kind = self.convolution(linear, own, quant, clamp)?;
+                match linear.spread {
+                    Some(spread) => {
+                        return self.spread(node, name, kind, spread, (*size, quant));
+                    }
+                    None => kind,
+                }
+            }
             &PendingKind::Add(a, b) => Kind::Add { a, b, clamp },
             &PendingKind::Mul(a, b) => Kind::Mul { a, b, clamp },
             &PendingKind::AveragePool {
@@ -228,12 +245,24 @@ impl Walk<'_> {
         self.net.add_step(node, kind, Some(value))?;
         if is_pool {
             // A pool has no bounds of its own.
-            let kept = Box::new(std::array::from_fn(|code| {
-                (code as u8).clamp(clamp[0], clamp[1])
-            }));
-            return self.mapped(node, name, value, kept, quant);
+            return self.kept_within(node, name, value, clamp, quant);
         }
         Ok(value)
+    }
+
+    /// Codes within bounds.
+    fn kept_within(
+        &mut self,
+        node: &str,
+        name: &str,
+        value: ValueId,
+        clamp: [u8; 2],
+        quant: Quant,
+    ) -> Result<ValueId, Rejected> {
+        let kept = Box::new(std::array::from_fn(|code| {
+            (code as u8).clamp(clamp[0], clamp[1])
+        }));
+        self.mapped(node, name, value, kept, quant)
     }
 
     /// A convolution with its result's scale.
@@ -244,6 +273,11 @@ impl Walk<'_> {
         quant: Quant,
         clamp: [u8; 2],
     ) -> Result<Kind, Rejected> {
+        let affine = linear.affine.as_deref();
+        let of_places = linear
+            .spread
+            .zip(affine)
+            .map(|(s, affine)| s.affine(affine));
         let operands = Operands {
             outputs: size.channels as usize,
             channels: linear.channels,
@@ -251,7 +285,7 @@ impl Walk<'_> {
             window: linear.window,
             weights: &linear.weights,
             bias: linear.bias.as_deref(),
-            affine: linear.affine.as_deref(),
+            affine: of_places.as_ref().or(affine),
         };
         let from = self.net.value(linear.input).quant;
         let conv = weights::convolution(linear.input, from, quant, clamp, &operands)?;

@@ -119,7 +119,10 @@ impl Walk<'_> {
             return Ok(state.clone());
         }
         if (left.height, left.width) != (size.height, size.width) {
-            return refused("it cuts rows or columns off");
+            if left.channels != size.channels {
+                return refused("it cuts pixels off and channels as well; make two of it");
+            }
+            return self.cropped(node, state, axes, begins);
         }
         let codes = match state {
             State::Codes(codes) => *codes,
@@ -148,6 +151,7 @@ impl Walk<'_> {
             }),
             bias: None,
             affine: None,
+            spread: None,
         };
         let quant = self.net.value(codes.value).quant;
         let kind = self.convolution(&linear, left, quant, [0, 255])?;

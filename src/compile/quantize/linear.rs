@@ -21,7 +21,8 @@ pub(super) const PIXEL: Window = Window {
     pad: [0, 0],
 };
 
-const NO_WEIGHTS: &str = "its weights are not quantized constants; quantize the model with weights";
+pub(super) const NO_WEIGHTS: &str =
+    "its weights are not quantized constants; quantize the model with weights";
 
 /// Largest weight.
 const LARGEST: i8 = i8::MAX;
@@ -57,6 +58,7 @@ pub(super) fn channelwise(input: ValueId, scale: f32, affine: ChannelAffine) -> 
         }),
         bias: None,
         affine: Some(Rc::new(affine)),
+        spread: None,
     }
 }
 
@@ -86,6 +88,7 @@ impl Walk<'_> {
             weights: Rc::new(weights),
             bias,
             affine: None,
+            spread: None,
         };
         self.pending(node, PendingKind::Conv(linear), Axes::NCHW)
     }
@@ -130,12 +133,13 @@ impl Walk<'_> {
             weights: Rc::new(weights),
             bias,
             affine: None,
+            spread: None,
         };
         self.pending(node, PendingKind::Conv(linear), codes.axes)
     }
 
     /// Weights with their channels' scales along `axis`, and their shape.
-    fn weights(
+    pub(super) fn weights(
         &self,
         dequantized: &Dequantized,
         axis: usize,
@@ -169,7 +173,7 @@ impl Walk<'_> {
         Ok((weights, constant.shape.clone()))
     }
 
-    fn bias(&self, state: &State, outputs: usize) -> Result<Bias, Rejected> {
+    pub(super) fn bias(&self, state: &State, outputs: usize) -> Result<Bias, Rejected> {
         let bias = match state {
             State::Dequantized(dequantized) => {
                 let codes = self.constant(&dequantized.codes).map(|c| &c.data);

@@ -251,11 +251,24 @@ impl Walk<'_> {
             return refused(not_quantized(state));
         };
         let size = self.result_size(node, codes.axes)?;
-        let input = self.net.value(codes.value);
-        if size.channels != input.size.channels {
+        if size.channels != self.net.value(codes.value).size.channels {
             return refused("it changes the number of channels");
         }
-        let quant = input.quant;
+        self.placed(node, state, kind)
+    }
+
+    /// As [`moved`](Self::moved), and the channels may be others.
+    pub(super) fn placed(
+        &mut self,
+        node: &SourceNode,
+        state: &State,
+        kind: impl FnOnce(ValueId) -> Kind,
+    ) -> Result<State, Rejected> {
+        let (State::Real(codes) | State::Codes(codes)) = state else {
+            return refused(not_quantized(state));
+        };
+        let size = self.result_size(node, codes.axes)?;
+        let quant = self.net.value(codes.value).quant;
         let name = &self.source.value(node.output).name;
         let value = self.net.add_value(name, size, quant)?;
         self.net

@@ -51,6 +51,12 @@ enum Work {
         window: Window,
         run: variants::MaxPool,
     },
+    Maximum(variants::Maximum),
+    DepthToSpace {
+        block: [usize; 2],
+        begin: [usize; 2],
+        run: variants::DepthToSpace,
+    },
     /// Another size, or the classes of one.
     Resample {
         resample: Resample,
@@ -137,6 +143,21 @@ impl Step {
                 let (name, run) = best(variants::MAX_POOL, cpu);
                 let window = window_of(window);
                 Self::of(name, &[*input], *output, Work::MaxPool { window, run })
+            }
+            Op::Max { a, b, output } => {
+                let (name, run) = best(variants::MAXIMUM, cpu);
+                Self::of(name, &[*a, *b], *output, Work::Maximum(run))
+            }
+            Op::DepthToSpace {
+                input,
+                output,
+                block,
+                begin,
+            } => {
+                let (name, run) = best(variants::DEPTH_TO_SPACE, cpu);
+                let [block, begin] = [*block, *begin].map(|sides| sides.map(|s| s as usize));
+                let work = Work::DepthToSpace { block, begin, run };
+                Self::of(name, &[*input], *output, work)
             }
             Op::Resize {
                 input,
@@ -258,6 +279,14 @@ impl Step {
             Work::MaxPool { window, run } => {
                 let source = input(0);
                 team.rows(target, |target, _| run(source, window, target));
+            }
+            Work::Maximum(run) => {
+                let (a, b) = (input(0), input(1));
+                team.pixels(target, |target, _| run(a, b, target));
+            }
+            Work::DepthToSpace { block, begin, run } => {
+                let source = input(0);
+                team.rows(target, |target, _| run(source, *block, *begin, target));
             }
             Work::Resample { resample, kernel } => {
                 let source = input(0);

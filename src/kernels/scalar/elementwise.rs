@@ -48,6 +48,18 @@ pub fn add(a: Source<'_>, b: Source<'_>, args: &AddArgs, target: Target<'_>) {
     }
 }
 
+/// The larger code of two pictures of one shape and one quantization.
+#[inline(always)]
+pub fn maximum(a: Source<'_>, b: Source<'_>, target: Target<'_>) {
+    debug_assert!(same_shape(&a, &target) && same_shape(&b, &target));
+    let runs = Runs::new(&target, a.is_packed() && b.is_packed());
+    for ((a, b), to) in runs.of(a).zip(runs.of(b)).zip(runs.of_mut(target)) {
+        for ((to, &a), &b) in to.iter_mut().zip(a).zip(b) {
+            *to = a.max(b);
+        }
+    }
+}
+
 /// Product of two pictures, see [`MulArgs`]: `b` has the shape of `a` or is 1x1 of
 /// as many channels, one factor for each channel.
 #[inline(always)]

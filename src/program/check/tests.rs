@@ -50,6 +50,71 @@ fn the_sample_is_valid() {
     program().check().unwrap();
 }
 
+/// The sample with an operation and the tensor it writes before the choice of the class.
+fn with(size: [u32; 3], op: impl FnOnce(TensorId) -> Op) -> Program {
+    let mut program = program();
+    let id = TensorId(program.tensors.len() as u32);
+    let like = program.tensors[FINE.0 as usize].clone();
+    program.tensors.push(Tensor {
+        name: "more".into(),
+        width: size[0],
+        height: size[1],
+        channels: size[2],
+        pixel_stride: size[2],
+        offset: program.arena_bytes,
+        ..like
+    });
+    program.arena_bytes += size.iter().map(|&s| u64::from(s)).product::<u64>();
+    let at = program.ops.len() - 1;
+    program.ops.insert(at, op(id));
+    program
+}
+
+#[test]
+fn channels_become_pixels_where_they_fit() {
+    let moved = |size, block, begin| {
+        with(size, |output| Op::DepthToSpace {
+            input: FINE,
+            output,
+            block,
+            begin,
+        })
+        .check()
+        .map_err(|error| error.to_string())
+    };
+    // FINE is 9x7x3.
+    moved([9, 7, 3], [1, 1], [0, 0]).unwrap();
+    moved([27, 7, 1], [1, 3], [0, 0]).unwrap();
+    moved([20, 6, 1], [1, 3], [1, 7]).unwrap();
+    for (size, block, begin, words) in [
+        ([9, 7, 1], [1, 1], [0, 0], "blocks of 1x1"),
+        ([9, 7, 3], [0, 0], [0, 0], "blocks of 0x0"),
+        ([9, 7, 3], [0x8000_0000, 2], [0, 0], "blocks of"),
+        ([9, 7, 3], [1, 1], [1, 0], "reaches beyond"),
+        ([9, 7, 3], [1, 1], [0, u32::MAX], "reaches beyond"),
+        ([20, 7, 1], [1, 3], [0, 8], "reaches beyond"),
+    ] {
+        let error = moved(size, block, begin).unwrap_err();
+        assert!(error.contains(words), "'{words}' is not in: {error}");
+    }
+}
+
+#[test]
+fn a_maximum_is_of_one_shape_and_one_quantization() {
+    let of = |size, change: fn(&mut Tensor)| {
+        let mut program = with(size, |output| Op::Max {
+            a: FINE,
+            b: FINE,
+            output,
+        });
+        change(program.tensors.last_mut().unwrap());
+        program.check().map_err(|error| error.to_string())
+    };
+    of([9, 7, 3], |_| {}).unwrap();
+    of([7, 9, 3], |_| {}).unwrap_err();
+    of([9, 7, 3], |tensor| tensor.quant.zero_point ^= 1).unwrap_err();
+}
+
 #[test]
 fn scores_may_be_the_output() {
     let mut program = program();

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use crate::kernels::testing::{self, Picture};
-use crate::kernels::variants::{ADD, INPUT, MAP, MUL, Variant};
+use crate::kernels::variants::{ADD, INPUT, MAP, MAXIMUM, MUL, Variant};
 use crate::kernels::{MulArgs, Target, scalar};
 
 /// Runs the variants of this processor in one go and split at a pixel.
@@ -60,6 +60,19 @@ proptest! {
             run(a.source(), b.source(), &args, target);
         };
         check(ADD, &out, split, run, scalar::add);
+    }
+
+    #[test]
+    fn maximum([a, b, out] in pictures(), split in any::<usize>()) {
+        let mut wanted = out.clone();
+        wanted.fill(|y, x, c| a.at(y, x, c).max(b.at(y, x, c)));
+        let mut made = out.clone();
+        scalar::maximum(a.source(), b.source(), made.target());
+        prop_assert_eq!(made, wanted);
+        let run = |run: crate::kernels::variants::Maximum, target: Target<'_>| {
+            run(a.source(), b.source(), target);
+        };
+        check(MAXIMUM, &out, split, run, scalar::maximum);
     }
 
     #[test]

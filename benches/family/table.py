@@ -1,0 +1,235 @@
+#!/usr/bin/env python3
+"""Measures every network of models/train's family and writes the table of docs/FAMILY.md.
+
+    python -m atrous_train.family.export --out DIR          # in models/train
+    cargo build --release --example scores --bin atrous
+    benches/family/table.py DIR [NAME...] [--out docs/FAMILY.md]
+
+Needs numpy, Pillow and onnxruntime. What was measured of a network stands in DIR/NAME/row.json and
+is not measured again; remove the file for that. Times are of one thread and of this machine: read
+them as ratios along a row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+CALIBRATION = "synthetic://road?size=640x480&pace=demand&frames=4&seed=500"
+SCENE = "synthetic://road?size={}x{}&pace=demand&frames=1&seed=7"
+# Large enough for the 134 million weights of VGG's classifier.
+IMPORT = ["--import-memory", "12000", "--import-timeout", "600"]
+
+
+def call(*command, **more):
+    """What a command prints; its last words where it fails."""
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, **more)
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or ["nothing"]
+        raise RuntimeError(said[-1])
+    return done.stdout
+
+
+def draw(atrous, uri, folder):
+    """Pictures of a drawn street."""
+    if not folder.is_dir():
+        call(atrous, "run", uri, f"{folder}/", "-m", "truth", "--visualize", "frame", "-q")
+    return sorted(folder.glob("*.png"))
+
+
+def session(path, optimized):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    if not optimized:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def scores_of(path, picture, optimized=True):
+    """ONNX Runtime's scores, rows by columns by classes."""
+    x = (np.asarray(picture, np.float32) - 127.5) / 127.5
+    y = session(path, optimized).run(None, {"input": x.transpose(2, 0, 1)[None]})[0]
+    return y[0].transpose(1, 2, 0)
+
+
+def upsampled(scores, size):
+    """Bilinear with aligned corners, in float64."""
+    width, height = size
+
+    def axis(there, here):
+        at = np.arange(here) * ((there - 1) / (here - 1) if here > 1 else 0)
+        low = np.minimum(at.astype(int), there - 1)
+        return low, np.minimum(low + 1, there - 1), at - low
+
+    y0, y1, fy = axis(scores.shape[0], height)
+    x0, x1, fx = axis(scores.shape[1], width)
+    fy, fx = fy[:, None, None], fx[None, :, None]
+    s = scores.astype(np.float64)
+    top = s[y0][:, x0] * (1 - fx) + s[y0][:, x1] * fx
+    bottom = s[y1][:, x0] * (1 - fx) + s[y1][:, x1] * fx
+    return top * (1 - fy) + bottom * fy
+
+
+def median(times):
+    return float(np.median(times))
+
+
+def measure(name, folder, atrous, scores):
+    """One row."""
+    manifest = folder / "model.toml"
+    about = json.loads(call(atrous, "inspect", manifest, "--json", *IMPORT))
+    entry = about["manifest"]["input"]
+    size = entry["width"], entry["height"]
+    row = {
+        "name": name,
+        "title": about["manifest"]["description"].split(";")[0],
+        "size": size,
+        "parameters": about["graph"]["parameters"],
+    }
+    path = draw(atrous, SCENE.format(*size), folder / "scene")[0]
+    picture = Image.open(path).convert("RGB")
+    # Scores in float.
+    ours = folder / "scores.f32"
+    shape = [int(n) for n in call(scores, manifest, path, ours).split()]
+    got = np.fromfile(ours, np.float32).reshape(shape)
+    ours.unlink()
+    want = scores_of(folder / f"{name}.onnx", picture)
+    row["float_difference"] = float(np.abs(got - want).max() / (want.max() - want.min()))
+    bench = json.loads(call(atrous, "bench", manifest, "--json", "--runs", 3, "--warmup", 0, "--threads", 1, *IMPORT))
+    row["float_ms"], row["float_mb"] = median(bench["runs_ms"]), bench["peak_mb"]
+    # In 8 bits.
+    stem = folder / "q"
+    if not stem.with_suffix(".onnx").exists():
+        pictures = draw(atrous, CALIBRATION, folder.parent / "calibration")[0].parent
+        call(atrous, "quantize", manifest, "--images", pictures, "-o", stem, *IMPORT)
+    quantized = stem.with_suffix(".atrous")
+    whole = quantized.exists()
+    quantized = quantized if whole else stem.with_suffix(".onnx")
+    row["whole"] = whole
+    ops = json.loads(call(atrous, "inspect", quantized, "--ops", "--json", *IMPORT))
+    row["macs"], row["placement"] = placement(ops)
+    bench = json.loads(call(atrous, "bench", quantized, "--json", "--runs", 5, "--warmup", 1, "--threads", 1, *IMPORT))
+    row["int8_ms"], row["int8_mb"] = median(bench["runs_ms"]), bench["peak_mb"]
+    row["int8_bytes"] = quantized.stat().st_size
+    out = folder / "mask"
+    call(atrous, "run", path, f"{out}/", "-m", quantized, "--visualize", "index", "-q", *IMPORT)
+    mask = np.asarray(Image.open(next(out.glob("*.png"))))
+    expected, plain = (
+        upsampled(scores_of(stem.with_suffix(".onnx"), picture, optimized), size).argmax(-1)
+        for optimized in (True, False)
+    )
+    row["int8_agreement"] = float((mask == expected).mean())
+    row["own_agreement"] = float((plain == expected).mean())
+    return row
+
+
+def placement(ops):
+    """Multiplications in all, and where they are done."""
+    parts = ops.get("ops") or ops.get("operations") or []
+    macs = sum(op.get("macs", 0) for op in parts)
+    outside = sorted({op["op"] for op in parts if op.get("engine") == "tract"})
+    return macs, "integer program" if not outside else f"mixed: {', '.join(outside)} in tract"
+
+
+HEAD = """# The family
+
+Every network below is exported by `models/train` (`python -m atrous_train.family.export`) with
+weights drawn from a seed, runs here in float, is quantized by `atrous quantize` with four drawn
+streets, and runs in 8 bits. Nothing of it is trained: the table shows that a network runs, where,
+how fast, and that it computes what ONNX Runtime computes. `benches/family/table.py` measures it
+anew and writes this page.
+
+| network | input | parameters | GMAC | float, ms | 8 bits, ms | times faster | memory in 8 bits | 8 bits run as | float beside ONNX Runtime | mask in 8 bits: as ONNX Runtime's | ONNX Runtime's, fused and not |
+|---|---|---|---|---|---|---|---|---|---|---|---|
+"""
+
+TAIL = """
+- One thread on {machine}. Times are medians of 3 runs in float and 5 in 8 bits, taken while the
+  machine had other work: read them along a row.
+- *float beside ONNX Runtime*: the largest difference of a score, as a share of the scores' range,
+  on the same picture.
+- *mask in 8 bits*: the share of the mask's pixels at which our integer program and ONNX Runtime
+  {runtime} with the same QDQ file give the same class; beside it, that at which ONNX Runtime agrees
+  with itself when it does not fuse operators, which is what the file says literally. Both are lower
+  than for a trained network (99.95 % on CamVid and PASCAL models): scores of random weights lie
+  close together, and a difference of one code, which is what separates ways to round, changes
+  the class.
+- Multiplications are those of the 8-bit form. A transposed convolution is counted as it is
+  computed, with its taps padded to a multiple of its stride.
+- *U-Net, as published* has a mask for the middle 388x388 of its 572x572 input; `run` stretches it
+  over the whole, so it is here to be measured, and the padded one to be used.
+- FCN's 134 million parameters take an import of more than the usual 2 GB:
+  `--import-memory 12000 --import-timeout 600`.
+"""
+
+
+def line(row):
+    cells = [
+        row["title"],
+        f"{row['size'][0]}x{row['size'][1]}",
+        f"{row['parameters'] / 1e6:.1f} M",
+    ]
+    if "failed" in row:
+        return f"| {' | '.join(cells)} | {row['failed']} |" + " |" * 8
+    cells += [
+        f"{row['macs'] / 1e9:.1f}",
+        f"{row['float_ms']:.0f}",
+        f"{row['int8_ms']:.1f}",
+        f"{row['float_ms'] / row['int8_ms']:.1f}",
+        f"{row['int8_mb']:.0f} MB",
+        row["placement"],
+        f"{row['float_difference']:.1e}",
+        f"{row['int8_agreement'] * 100:.2f} %",
+        f"{row['own_agreement'] * 100:.2f} %",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def processor():
+    found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return found[1] if found else platform.machine()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    release = Path(os.environ.get("CARGO_TARGET_DIR", "target")) / "release"
+    atrous, scores = release / "atrous", release / "examples/scores"
+    for program in (atrous, scores):
+        if not program.is_file():
+            sys.exit(f"no {program}; cargo build --release --bin atrous --example scores")
+    names = args.names or sorted(path.parent.name for path in args.folder.glob("*/model.toml"))
+    rows = []
+    for name in names:
+        folder = args.folder / name
+        kept = folder / "row.json"
+        if kept.is_file():
+            row = json.loads(kept.read_text())
+        else:
+            row = measure(name, folder, atrous, scores)
+            kept.write_text(json.dumps(row))
+        rows.append(row)
+        print(line(row), flush=True)
+    if args.out:
+        tail = TAIL.format(machine=f"an {processor()}", runtime=onnxruntime.__version__)
+        text = HEAD + "\n".join(line(row) for row in rows) + "\n" + tail
+        partial = args.out.with_suffix(".partial")
+        partial.write_text(text)
+        partial.replace(args.out)
+
+
+if __name__ == "__main__":
+    main()

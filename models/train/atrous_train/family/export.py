@@ -1,0 +1,146 @@
+"""Writes networks of the family as ONNX, each in a folder with its manifest.
+
+    python -m atrous_train.family.export [NAME...] --out DIR [--seed 1] [--size WxH]
+
+Without a name: all of them. The same seed gives the same bytes on the same version of PyTorch. Batch
+norms get the statistics of a drawn picture, so that numbers stay within bounds however deep the
+network is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ..export import write_whole
+from ..layers import ConvNorm
+from ..onnx_graph import build_model
+from . import MEMBERS
+from .layers import Up
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `build_model` wants to know of a network."""
+
+    name: str
+    title: str
+    size: tuple
+    classes: list
+    licence: str = "CC0-1.0"
+
+
+def picture(size, seed, count):
+    """Smooth blotches in [-1, 1]: something like a picture, from a seed."""
+    width, height = size
+    generator = torch.Generator().manual_seed(seed)
+    result = torch.zeros(count, 3, height, width)
+    for octave in range(1, 6):
+        cells = torch.rand(count, 3, 2**octave, 2**octave, generator=generator) * 2 - 1
+        result += F.interpolate(cells, (height, width), mode="bicubic", align_corners=True) / octave
+    return result.clamp(-1, 1)
+
+
+def draw_weights(net, size, seed):
+    """Kaiming weights from a seed, learned upsampling as interpolation, and norms' statistics."""
+    torch.manual_seed(seed)
+    for module in net.modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+            nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.uniform_(module.bias, -0.1, 0.1)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.6, 1.4)
+            nn.init.uniform_(module.bias, -0.2, 0.2)
+            module.momentum = None  # statistics are those of the one batch
+        elif isinstance(module, Up) and module.bilinear:
+            module.start()
+    if any(isinstance(module, ConvNorm) for module in net.modules()):
+        net.train()
+        with torch.no_grad():
+            # Norms after the image pooling need two pictures.
+            net(picture(size, seed, 2))
+    return net.eval()
+
+
+def manifest(plan, file, digest, align):
+    lines = [
+        "format = 1",
+        f'name = "{plan.name}"',
+        'version = "0.0.0"',
+        f'description = "{plan.title}; weights from a seed, not trained"',
+        f'file = "{file}"',
+        f'sha256 = "{digest}"',
+        f'licence = "{plan.licence}"',
+        "",
+        "[input]",
+        f"width = {plan.size[0]}",
+        f"height = {plan.size[1]}",
+        'layout = "nchw"',
+        'dtype = "f32"',
+        'channels = "rgb"',
+        "mean = [127.5, 127.5, 127.5]",
+        "std = [127.5, 127.5, 127.5]",
+        'fit = "stretch"',
+        "",
+        "[output]",
+        'kind = "logits"',
+        'layout = "nchw"',
+        f'upsample = "{align}"',
+    ]
+    for name, colour in plan.classes:
+        lines += ["", "[[class]]", f'name = "{name}"', f"colour = {colour}"]
+    return "\n".join(lines) + "\n"
+
+
+def colours(count):
+    """Classes with the colours that PASCAL VOC gives its numbers."""
+    def bits(index, channel):
+        return sum(((index >> (3 * i + channel)) & 1) << (7 - i) for i in range(3))
+
+    return [(f"class {i}", [bits(i, 0), bits(i, 1), bits(i, 2)]) for i in range(count)]
+
+
+def export(name, out, seed, size=None):
+    """One network; the path of its ONNX file."""
+    member = MEMBERS[name]
+    size = size or member.size
+    plan = Plan(name, member.title, size, colours(member.classes))
+    torch.manual_seed(seed)
+    net = draw_weights(member.build(), size, seed)
+    data = build_model(net, plan, half=False).SerializeToString(deterministic=True)
+    folder = os.path.join(out, name)
+    os.makedirs(folder, exist_ok=True)
+    file = f"{name}.onnx"
+    digest = hashlib.sha256(data).hexdigest()
+    write_whole(os.path.join(folder, file), data)
+    write_whole(os.path.join(folder, "model.toml"), manifest(plan, file, digest, "align_corners").encode())
+    parameters = sum(p.numel() for p in net.parameters())
+    print(f"{name}: {size[0]}x{size[1]}, {parameters / 1e6:.2f} M parameters, {len(data) / 1e6:.1f} MB", flush=True)
+    return os.path.join(folder, file)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help=", ".join(MEMBERS))
+    parser.add_argument("--out", required=True, help="a folder for each network is made in it")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--size", help="WxH instead of each network's own")
+    args = parser.parse_args()
+    unknown = set(args.names) - set(MEMBERS)
+    if unknown:
+        parser.error(f"no network {', '.join(sorted(unknown))}; there are {', '.join(MEMBERS)}")
+    size = tuple(int(side) for side in args.size.split("x")) if args.size else None
+    torch.set_num_threads(1)
+    for name in args.names or MEMBERS:
+        export(name, args.out, args.seed, size)
+
+
+if __name__ == "__main__":
+    main()
