@@ -37,6 +37,7 @@ pub mod cpu;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod gather;
 pub mod imaging;
+pub mod mean_field;
 mod runs;
 pub mod scalar;
 pub mod scratch;

@@ -13,6 +13,7 @@ pub(super) mod dotprod;
 pub(super) mod elementwise;
 pub(super) mod i8mm;
 pub(super) mod imaging;
+pub(super) mod mean_field;
 pub(super) mod neon;
 mod quads;
 pub(super) mod resample;

@@ -11,6 +11,7 @@ mod colour;
 mod conv;
 mod elementwise;
 mod filter;
+pub mod mean_field;
 mod nearest;
 mod pool;
 mod resize;

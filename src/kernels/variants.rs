@@ -7,6 +7,7 @@
 use super::aarch64;
 use super::cpu::{Cpu, Tier};
 use super::imaging::{NearestColumns, RowRing, Taps, YuvFactors, YuvRow};
+use super::mean_field::{BlurArgs, UpdateArgs};
 use super::scratch::Scratch;
 #[cfg(target_arch = "x86_64")]
 use super::x86_64;
@@ -78,6 +79,15 @@ pub type FilterRows = fn(RowRing<'_>, Taps<'_>, usize, &mut [i16]);
 pub type FilterColumns = fn(&[i16], Taps<'_>, &mut [u8]);
 /// See [`scalar::nearest`].
 pub type Nearest = fn(&NearestColumns, &[u8], &mut [u8]);
+
+/// The kernels of mean field inference.
+#[derive(Debug, Clone, Copy)]
+pub struct MeanFieldKernels {
+    /// See [`BlurArgs`].
+    pub blur: fn(BlurArgs<'_>),
+    /// See [`UpdateArgs`].
+    pub update: fn(UpdateArgs<'_>),
+}
 
 /// A kernel that gives a picture another size, or the classes of one.
 #[derive(Debug, Clone, Copy)]
@@ -296,6 +306,36 @@ pub static NEAREST: &[Variant<Nearest>] = &[
     #[cfg(target_arch = "aarch64")]
     Variant::new("nearest-u8-neon-16", Tier::Neon, aarch64::imaging::nearest),
     Variant::new("nearest-u8-scalar", Tier::Scalar, scalar::nearest),
+];
+
+/// Mean field inference.
+pub static MEAN_FIELD: &[Variant<MeanFieldKernels>] = &[
+    #[cfg(target_arch = "x86_64")]
+    Variant::new(
+        "mean_field-f32-avx512vnni-8",
+        Tier::Avx512Vnni,
+        x86_64::mean_field::AVX512,
+    ),
+    #[cfg(target_arch = "x86_64")]
+    Variant::new(
+        "mean_field-f32-avx2-8",
+        Tier::Avx2,
+        x86_64::mean_field::AVX2,
+    ),
+    #[cfg(target_arch = "aarch64")]
+    Variant::new(
+        "mean_field-f32-neon-8",
+        Tier::Neon,
+        aarch64::mean_field::MEAN_FIELD,
+    ),
+    Variant::new(
+        "mean_field-f32-scalar",
+        Tier::Scalar,
+        MeanFieldKernels {
+            blur: scalar::mean_field::blur,
+            update: scalar::mean_field::update,
+        },
+    ),
 ];
 
 /// The variants that a processor allows, best first: name and kernel.

@@ -17,6 +17,7 @@ pub(super) mod avxvnni;
 mod conv;
 mod dot;
 pub(super) mod imaging;
+pub(super) mod mean_field;
 pub(super) mod portable;
 pub(super) mod resample;
 pub(super) mod table;

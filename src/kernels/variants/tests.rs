@@ -4,4 +4,5 @@
 mod conv;
 mod elementwise;
 mod imaging;
+mod mean_field;
 mod resample;
