@@ -2,6 +2,7 @@
 
 pub mod components;
 pub mod coverage;
+pub mod crf;
 pub mod free_space;
 pub mod ground;
 pub mod overlay;

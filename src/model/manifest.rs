@@ -8,6 +8,7 @@ use super::ModelError;
 use super::graph::{Element, GraphSummary};
 use crate::classes::{Class, Classes, MAX_CLASSES};
 use crate::frame;
+use crate::postprocess::crf::CrfParams;
 use crate::postprocess::upsample::Upsample;
 use crate::preprocess::Fit;
 
@@ -141,6 +142,9 @@ pub struct Manifest {
     pub input: Input,
     /// How to read its output.
     pub output: Output,
+    /// How `--crf` refines its masks, where that was found out; else the defaults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crf: Option<CrfParams>,
     /// Its classes in label order.
     #[serde(rename = "class")]
     pub classes: Classes,
@@ -200,6 +204,9 @@ impl Manifest {
         }
         if !std.iter().all(|v| v.is_finite() && *v > 0.0) {
             return Err("input.std must hold three numbers above 0".into());
+        }
+        if let Some(crf) = &self.crf {
+            crf.check()?;
         }
         let classes = self.classes.len();
         if classes == 0 || classes > MAX_CLASSES {
@@ -318,6 +325,7 @@ impl Manifest {
                 upsample: Upsample::AlignCorners,
                 ignore_index: None,
             },
+            crf: None,
             classes: Classes::new((0..count).map(numbered).collect()),
         };
         manifest.check().map_err(fail)?;
@@ -405,6 +413,38 @@ mod tests {
         ] {
             let error = reason(&GOOD.replace(from, to));
             assert!(error.contains(word), "{to}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_crf_table_is_optional_and_checked() {
+        assert_eq!(Manifest::parse(GOOD, "m.toml").unwrap().crf, None);
+        let with = |table: &str| {
+            GOOD.replace(
+                "[[class]]\n        name = \"floor\"",
+                &format!("{table}\n[[class]]\nname = \"floor\""),
+            )
+        };
+        let manifest = Manifest::parse(&with("[crf]\ntheta_beta = 5.0"), "m.toml").unwrap();
+        let expected = CrfParams {
+            theta_beta: 5.0,
+            ..CrfParams::default()
+        };
+        assert_eq!(manifest.crf, Some(expected));
+        let written = toml::to_string(&manifest).unwrap();
+        assert_eq!(Manifest::parse(&written, "m.toml").unwrap(), manifest);
+        for (line, word) in [
+            ("theta_beta = 0.1", "crf.theta_beta"),
+            ("theta_alpha = nan", "crf.theta_alpha"),
+            ("theta_gamma = 1e9", "crf.theta_gamma"),
+            ("appearance_weight = -1.0", "crf.appearance_weight"),
+            ("smoothness_weight = inf", "crf.smoothness_weight"),
+            ("iterations = 101", "crf.iterations"),
+            ("label_confidence = 1.0", "crf.label_confidence"),
+            ("theta = 3.0", "theta"),
+        ] {
+            let error = reason(&with(&format!("[crf]\n{line}")));
+            assert!(error.contains(word), "{line}: {error}");
         }
     }
 
