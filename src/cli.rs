@@ -10,6 +10,7 @@ mod apart;
 mod bench;
 mod compile;
 mod config;
+mod crf;
 mod devices;
 mod doctor;
 mod eval;

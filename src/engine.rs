@@ -10,6 +10,7 @@ use crate::mask::Mask;
 pub mod fake;
 pub mod mixed;
 pub mod program;
+pub mod refine;
 pub mod shared;
 pub mod tract;
 mod workers;

@@ -28,11 +28,13 @@ use thiserror::Error;
 use crate::classes::Classes;
 use crate::config::CompiledRule;
 use crate::config::settings::DEFAULT_WATCHDOG_MS;
+use crate::engine::refine::Refiner;
 use crate::engine::{EngineError, Segmenter};
 use crate::frame::Frame;
 use crate::gpio::Pin;
 use crate::guard;
 use crate::kernels::cpu::Cpu;
+use crate::postprocess::crf::CrfError;
 use crate::postprocess::free_space;
 use crate::preprocess::Fit;
 use crate::realtime::{Realtime, Role};
@@ -121,6 +123,8 @@ pub struct Parts {
     pub vote: u32,
     /// What is measured of the free ground.
     pub free_space: Option<free_space::Plan>,
+    /// What refines the masks, if anything.
+    pub crf: Option<Refiner>,
     /// A pin that toggles with fresh results, and the least time between two edges.
     pub heartbeat: Option<(Pin, HeartbeatSpec)>,
     /// How long one picture may take; a run that is stuck in one for longer ends.
@@ -155,6 +159,7 @@ impl Parts {
             min_area: 0,
             vote: 1,
             free_space: None,
+            crf: None,
             heartbeat: None,
             watchdog: Duration::from_millis(DEFAULT_WATCHDOG_MS),
             reload: None,
@@ -175,6 +180,9 @@ pub enum PipelineError {
     /// The model failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// A picture cannot be refined.
+    #[error(transparent)]
+    Crf(#[from] CrfError),
     /// A sink failed.
     #[error(transparent)]
     Sink(#[from] SinkError),
@@ -233,6 +241,7 @@ pub fn run(
         .with_cpu(parts.cpu)
         .with_vote(parts.vote)
         .with_free_space(parts.free_space)
+        .with_crf(parts.crf)
         .with_picture(parts.sinks.iter().any(|sink| sink.wants_picture()))
         .with_turns(parts.turns);
 

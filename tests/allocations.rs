@@ -9,11 +9,15 @@ use atrous::clock;
 use atrous::config::CompiledRule;
 use atrous::engine::Shape;
 use atrous::engine::fake::FakeSegmenter;
+use atrous::engine::refine::Refiner;
 use atrous::frame::{Frame, PixelFormat};
 use atrous::gpio::{DryLine, Pin};
+use atrous::kernels::cpu::Cpu;
 use atrous::mask::Mask;
 use atrous::pipeline::{self, Parts};
+use atrous::postprocess::crf::CrfParams;
 use atrous::postprocess::region::{ClassSet, Region};
+use atrous::postprocess::upsample::Upsample;
 use atrous::sink::{Outcome, Sink, SinkError};
 use atrous::source::{FrameSource, Next, Pace, SourceError, SourceInfo};
 use atrous::trigger::{Level, RuleSpec};
@@ -47,7 +51,8 @@ impl FrameSource for Source {
         frame.stride = SIDE as usize * bytes;
         frame.format = self.format;
         frame.data.resize(frame.stride * SIDE as usize, 0);
-        frame.data.fill(self.next as u8);
+        // Every colour has been there once before it counts.
+        frame.data.fill((self.next % WARM) as u8);
         frame.sequence = self.next;
         frame.captured = clock::now();
         let truth = frame.truth.get_or_insert_with(Mask::default);
@@ -88,7 +93,7 @@ impl Sink for Watcher {
 }
 
 /// Allocations of all threads during [`COUNTED`] results.
-fn count(format: PixelFormat, model_side: u32) -> u64 {
+fn count(format: PixelFormat, model_side: u32, refined: bool) -> u64 {
     let shape = Shape {
         width: model_side,
         height: model_side,
@@ -123,6 +128,14 @@ fn count(format: PixelFormat, model_side: u32) -> u64 {
         sinks: vec![Box::new(Watcher(Arc::clone(&at)))],
         frames: Some(WARM + COUNTED + 1),
         min_area: 4,
+        crf: refined.then(|| {
+            Refiner::new(
+                CrfParams::default(),
+                Upsample::AlignCorners,
+                2,
+                Cpu::detect(),
+            )
+        }),
         ..Parts::new(
             Box::new(Source { next: 0, format }),
             Box::new(FakeSegmenter::new(shape)),
@@ -138,12 +151,16 @@ fn count(format: PixelFormat, model_side: u32) -> u64 {
 
 #[test]
 fn a_run_that_has_settled_allocates_nothing() {
-    for (format, model_side) in [
-        (PixelFormat::Rgb8, SIDE),
-        (PixelFormat::Rgb8, 32),
-        (PixelFormat::Yuyv, 32),
+    for (format, model_side, refined) in [
+        (PixelFormat::Rgb8, SIDE, false),
+        (PixelFormat::Rgb8, 32, false),
+        (PixelFormat::Yuyv, 32, false),
+        (PixelFormat::Yuyv, 32, true),
     ] {
-        let allocated = count(format, model_side);
-        assert_eq!(allocated, 0, "{format:?} into {model_side}x{model_side}");
+        let allocated = count(format, model_side, refined);
+        assert_eq!(
+            allocated, 0,
+            "{format:?} into {model_side}x{model_side}, refined: {refined}"
+        );
     }
 }

@@ -1068,3 +1068,32 @@ mod with_the_built_in_model {
         );
     }
 }
+
+#[test]
+fn masks_are_refined_where_asked() {
+    let folder = folder();
+    let coverage = |flags: &[&str]| {
+        let mut args = vec!["run", "synthetic://road?size=96x64&seed=3", "json:"];
+        args.extend(["-m", "truth", "-n", "1", "--quiet"]);
+        args.extend(flags);
+        let output = atrous(&args, b"", folder.path());
+        let lines = json_lines(&output);
+        let result = lines.iter().find(|line| line.get("coverage").is_some());
+        result.expect("a result")["coverage"].clone()
+    };
+    let plain = coverage(&[]);
+    // The scene's truth is the best class everywhere, and stays so without iterations.
+    assert_eq!(coverage(&["--crf", "--crf-iterations", "0"]), plain);
+    // One score more is little beside what the neighbours say.
+    assert_ne!(coverage(&["--crf"]), plain);
+
+    let run = ["run", "synthetic://road", "null:", "-m", "truth"];
+    for (flags, word) in [
+        (&["--crf", "--crf-iterations", "101"][..], "101"),
+        (&["--crf", "--crf-iterations", "-1"], "-1"),
+        (&["--crf-iterations", "3"], "--crf"),
+    ] {
+        let args = [&run[..], flags].concat();
+        refused(&args, b"", folder.path(), USAGE, &[word]);
+    }
+}

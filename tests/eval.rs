@@ -694,6 +694,58 @@ fn a_signal_ends_an_evaluation_and_nothing_is_left() {
     assert_eq!(files, ["images", "labels", "rgb.onnx", "rgb.toml"]);
 }
 
+#[test]
+fn a_mask_is_refined_as_manifest_and_flags_say() {
+    let bench = Bench::new();
+    let crf = "[crf]\ntheta_beta = 200.0\niterations = 3\n";
+    bench.model("refined", [0, 1, 2], ["Red", "Green", "Blue"], crf);
+    // One pixel is a little more blue than red.
+    let odd = |x, y| (x, y) == (3, 4);
+    let picture = RgbImage::from_fn(SIDE, SIDE, |x, y| {
+        Rgb(if odd(x, y) {
+            [190, 40, 191]
+        } else {
+            [200, 40, 60]
+        })
+    });
+    picture.save(bench.at("images/a.png")).unwrap();
+    bench.label("a.png", [0; 8]);
+    let eval = |model: &str, flags: &[&str]| {
+        let args = ["eval", model, "--images", "images", "--labels", "labels"];
+        parsed(&bench.atrous(&[&args[..], &["--json"], flags].concat()))
+    };
+    let plain = eval("refined.toml", &[]);
+    near(&plain["pixel_accuracy"], 63.0 / 64.0);
+    assert!(plain["crf"].is_null(), "{plain}");
+    let refined = eval("refined.toml", &["--crf"]);
+    near(&refined["pixel_accuracy"], 1.0);
+    assert_eq!(refined["crf"]["theta_beta"], 200.0);
+    assert_eq!(refined["crf"]["iterations"], 3);
+    let short = eval("refined.toml", &["--crf", "--crf-iterations", "0"]);
+    near(&short["pixel_accuracy"], 63.0 / 64.0);
+    assert_eq!(short["crf"]["iterations"], 0);
+    // Of another model the defaults.
+    let other = eval("rgb.toml", &["--crf", "--against", "refined.toml"]);
+    assert_eq!(other["crf"]["theta_beta"], 13.0);
+    assert_eq!(other["against"]["crf"]["theta_beta"], 200.0);
+
+    bench.model(
+        "wrong",
+        [0, 1, 2],
+        ["Red", "Green", "Blue"],
+        "[crf]\ntheta = 1.0\n",
+    );
+    let args = [
+        "eval",
+        "wrong.toml",
+        "--images",
+        "images",
+        "--labels",
+        "labels",
+    ];
+    refused(&bench.atrous(&args), MODEL, &["wrong.toml", "theta"]);
+}
+
 /// Against counts made here, word for word, of the masks that `run` writes.
 #[cfg(feature = "bundled")]
 #[test]

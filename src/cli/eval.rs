@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use atrous::config::{Flags, Settings};
 use atrous::engine::MAX_THREADS;
 use atrous::eval::{BoundaryScorer, Confusion, PredictError, Tolerance};
 use atrous::frame::MAX_SIDE;
+use atrous::model::Manifest;
 
+use super::crf::CrfArgs;
 use super::exit::{Misused, NotMet};
 use super::figures::Pictures;
 use super::import::ImportLimits;
@@ -48,8 +50,8 @@ use worst::{Scene, Worst};
     With --json the last line is an object: miou, pixel_accuracy, mean_boundary_f; iou,\n\
     precision, recall, boundary_f (each by class name; null where a class does not occur);\n\
     classes (names in order), confusion (pixels: a row a true class, a column a predicted\n\
-    one), pixels, images, skipped (unreadable + without_label), model, seconds,\n\
-    ms_per_picture, boundary_px; with --against agreement (share of pixels with the same\n\
+    one), pixels, images, skipped (unreadable + without_label), model, crf (its parameters,\n\
+    or null), seconds, ms_per_picture, boundary_px; with --against agreement (share of pixels with the same\n\
     class) and against (the other model's numbers, their difference to the model's, and\n\
     agreement_iou by class); with --worst worst (name, miou, file)."
 )]
@@ -106,6 +108,8 @@ pub struct EvalArgs {
     /// Threads that share the work on one picture [default: the board's cores but one].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=MAX_THREADS as i64))]
     threads: Option<u8>,
+    #[command(flatten)]
+    crf: CrfArgs,
     #[command(flatten)]
     cpu: model::CpuArgs,
     #[command(flatten)]
@@ -254,9 +258,18 @@ impl Evaluation {
         let scheme = Scheme::new(&args.scheme, &model.manifest, others)?;
         let classes = scheme.classes.len();
         let predictions = scheme.predictions.clone();
-        let model = Subject::new(model, predictions, "--map-predictions", classes);
+        let refiner = |manifest: &Manifest| {
+            let (upsample, classes) = (manifest.output.upsample, manifest.classes.len());
+            let crf = args.crf;
+            crf.refiner(manifest.crf, upsample, classes, options.cpu)
+        };
+        let crf = refiner(&model.manifest);
+        let model = Subject::new(model, crf, predictions, "--map-predictions", classes);
         let against = scheme.against.clone();
-        let other = other.map(|other| Subject::new(other, against, "--map-against", classes));
+        let other = other.map(|other| {
+            let crf = refiner(&other.manifest);
+            Subject::new(other, crf, against, "--map-against", classes)
+        });
         for subject in std::iter::once(&model).chain(&other) {
             log::info!("{}: {}", subject.origin, subject.describe());
         }
@@ -284,7 +297,7 @@ impl Evaluation {
             match subject.predict(&sample.frame) {
                 Ok(()) => {}
                 Err(PredictError::Frame(error)) => return samples.skip_unreadable(&error, shown),
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error).context(sample.name().to_owned()),
             }
             subject.map(sample.name(), &self.scheme)?;
         }

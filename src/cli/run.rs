@@ -13,6 +13,7 @@ use atrous::pipeline::{self, Parts, fleet};
 use atrous::realtime::Role;
 use atrous::source::{Pace, SourceInfo};
 
+use super::crf::CrfArgs;
 use super::figures::Figures;
 use super::import::ImportLimits;
 use super::model::{self, Require};
@@ -27,7 +28,7 @@ mod scheduler;
 
 pub use models::truth_of;
 
-use models::Models;
+use models::{Asked, Models};
 use prepared::Prepared;
 
 /// Schemes by which a first argument is known to be a sink, not a source.
@@ -85,6 +86,8 @@ pub struct RunArgs {
     /// as the median one.
     #[arg(long, value_name = "MASKS")]
     vote: Option<u32>,
+    #[command(flatten)]
+    crf: CrfArgs,
     /// Run config; atrous.toml in the current folder is read if there is one.
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -127,7 +130,12 @@ pub fn run(args: &RunArgs, global: &Global) -> Result<()> {
     let realtime = scheduler::request(&all[0], global)?;
     // The threads that a model starts have the processors of the thread that opens it.
     realtime.enter(Role::Inference);
-    let mut models = Models::new(&all, args.require, args.cpu, args.limits.importer(global))?;
+    let asked = Asked {
+        require: args.require,
+        cpu: args.cpu,
+        crf: args.crf,
+    };
+    let mut models = Models::new(&all, asked, args.limits.importer(global))?;
     let mut prepared = Vec::new();
     for settings in all {
         prepared.push(Prepared::new(settings, &mut models, global)?);

@@ -112,6 +112,13 @@ impl FakeSegmenter {
         self.faults = faults;
         self
     }
+
+    /// What happens at a picture, whatever is made of it.
+    fn begin(&mut self, rgb: &[u8]) -> Result<(), EngineError> {
+        self.shape.check(rgb)?;
+        self.count += 1;
+        self.faults.strike(self.count - 1)
+    }
 }
 
 impl Segmenter for FakeSegmenter {
@@ -120,16 +127,14 @@ impl Segmenter for FakeSegmenter {
     }
 
     fn segment(&mut self, rgb: &[u8], labels: &mut Mask) -> Result<(), EngineError> {
-        self.shape.check(rgb)?;
-        self.count += 1;
-        self.faults.strike(self.count - 1)?;
+        self.begin(rgb)?;
         labels.resize(self.mask.width, self.mask.height);
         labels.labels.copy_from_slice(&self.mask.labels);
         Ok(())
     }
 
     fn logits(&mut self, rgb: &[u8], logits: &mut Logits) -> Result<(), EngineError> {
-        self.shape.check(rgb)?;
+        self.begin(rgb)?;
         logits.width = self.shape.width;
         logits.height = self.shape.height;
         logits.classes = self.shape.classes;
@@ -207,5 +212,7 @@ mod tests {
                 "{error}"
             );
         }
+        let error = fake.logits(&[0; 3], &mut Logits::default()).unwrap_err();
+        assert!(error.to_string().contains("picture 3"), "{error}");
     }
 }

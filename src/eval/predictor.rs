@@ -4,10 +4,12 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
+use crate::engine::refine::Refiner;
 use crate::engine::{EngineError, Segmenter};
 use crate::frame::Frame;
 use crate::kernels::cpu::Cpu;
 use crate::mask::Mask;
+use crate::postprocess::crf::CrfError;
 use crate::preprocess::{Fit, PAD, PreprocessError, Preprocessor, WayBack};
 
 /// A segmenter with the way from a picture to its input and back: the mask is the one
@@ -17,6 +19,7 @@ pub struct Predictor {
     preprocessor: Preprocessor,
     model_mask: Mask,
     way_back: WayBack,
+    crf: Option<Refiner>,
 }
 
 /// Why there is no mask.
@@ -29,6 +32,9 @@ pub enum PredictError {
     /// The model failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The picture cannot be refined.
+    #[error(transparent)]
+    Crf(#[from] CrfError),
 }
 
 impl Predictor {
@@ -40,7 +46,15 @@ impl Predictor {
             preprocessor: Preprocessor::new((shape.width, shape.height), fit, PAD),
             model_mask: Mask::default(),
             way_back: WayBack::new(Cpu::detect()),
+            crf: None,
         }
+    }
+
+    /// With masks that are refined.
+    pub fn with_crf(mut self, crf: Option<Refiner>) -> Self {
+        self.preprocessor.keep_picture(crf.is_some());
+        self.crf = crf;
+        self
     }
 
     /// The segmenter.
@@ -55,10 +69,18 @@ impl Predictor {
     pub fn predict(&mut self, frame: &Frame, mask: &mut Mask) -> Result<Duration, PredictError> {
         let start = Instant::now();
         let prepared = self.preprocessor.run(frame)?;
-        self.segmenter
-            .segment(prepared.model_rgb, &mut self.model_mask)?;
-        self.way_back
-            .run(&prepared.placement, &self.model_mask, mask);
+        match (&mut self.crf, prepared.source_rgb) {
+            (Some(crf), Some(rgb)) => {
+                crf.infer(&mut *self.segmenter, prepared.model_rgb)?;
+                crf.refine(rgb, &prepared.placement, &mut self.way_back, mask)?;
+            }
+            _ => {
+                self.segmenter
+                    .segment(prepared.model_rgb, &mut self.model_mask)?;
+                self.way_back
+                    .run(&prepared.placement, &self.model_mask, mask);
+            }
+        }
         Ok(start.elapsed())
     }
 }

@@ -14,6 +14,7 @@ use crate::classes::Classes;
 use crate::clock;
 use crate::config::CompiledRule;
 use crate::engine::Segmenter;
+use crate::engine::refine::Refiner;
 use crate::frame::Frame;
 use crate::kernels::cpu::Cpu;
 use crate::mask::Mask;
@@ -31,6 +32,7 @@ pub struct Worker {
     preprocessor: Preprocessor,
     wants_picture: bool,
     way_back: WayBack,
+    crf: Option<Refiner>,
     classes: usize,
     min_area: u32,
     rules: Arc<RuleSet>,
@@ -57,6 +59,7 @@ impl Worker {
             preprocessor: Preprocessor::new((shape.width, shape.height), fit, PAD),
             wants_picture: false,
             way_back: WayBack::new(Cpu::detect()),
+            crf: None,
             classes: classes.len(),
             min_area,
             rules: Arc::default(),
@@ -79,9 +82,18 @@ impl Worker {
         self
     }
 
-    /// Whether outcomes hold the picture; without it a frame is not converted whole.
+    /// With masks that are refined; a frame is then always converted whole.
+    pub fn with_crf(mut self, crf: Option<Refiner>) -> Self {
+        self.crf = crf;
+        self.preprocessor
+            .keep_picture(self.wants_picture || self.crf.is_some());
+        self
+    }
+
+    /// Whether outcomes hold the picture; without it, and without the CRF, a frame is
+    /// not converted whole.
     pub fn with_picture(mut self, wanted: bool) -> Self {
-        self.preprocessor.keep_picture(wanted);
+        self.preprocessor.keep_picture(wanted || self.crf.is_some());
         self.wants_picture = wanted;
         self
     }
@@ -210,22 +222,35 @@ impl Worker {
         if let Some(truth) = &frame.truth {
             self.segmenter.hint(truth);
         }
-        self.segmenter
-            .segment(prepared.model_rgb, &mut self.model_mask)?;
+        match &mut self.crf {
+            None => self
+                .segmenter
+                .segment(prepared.model_rgb, &mut self.model_mask)?,
+            Some(crf) => crf.infer(&mut *self.segmenter, prepared.model_rgb)?,
+        }
         self.turn = None;
         let inferred = Instant::now();
+        let mut voted = |mask: &mut Mask| match &mut self.vote {
+            Some(vote) => vote.run(mask, (width, height), frame.captured),
+            None => frame.captured,
+        };
+        match (&mut self.crf, prepared.source_rgb) {
+            (Some(crf), Some(rgb)) => {
+                crf.refine(rgb, &placement, &mut self.way_back, &mut outcome.mask)?;
+                outcome.captured = voted(&mut outcome.mask);
+            }
+            _ => {
+                outcome.captured = voted(&mut self.model_mask);
+                self.way_back
+                    .run(&placement, &self.model_mask, &mut outcome.mask);
+            }
+        }
         if self.wants_picture {
             self.preprocessor.take_source(frame, &mut outcome.rgb);
         } else {
             outcome.rgb.clear();
         }
 
-        outcome.captured = match &mut self.vote {
-            Some(vote) => vote.run(&mut self.model_mask, (width, height), frame.captured),
-            None => frame.captured,
-        };
-        self.way_back
-            .run(&placement, &self.model_mask, &mut outcome.mask);
         if self.min_area > 0 {
             self.labeller.remove_small(
                 &mut outcome.mask,

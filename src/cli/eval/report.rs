@@ -123,6 +123,7 @@ impl Report {
         let (confusion, borders) = (&subject.confusion, &subject.borders);
         map.serialize_entry("model", &subject.name)?;
         map.serialize_entry("origin", &subject.origin)?;
+        map.serialize_entry("crf", &subject.crf)?;
         map.serialize_entry("ms_per_picture", &self.ms_per_picture(subject))?;
         map.serialize_entry("miou", &confusion.mean_iou())?;
         map.serialize_entry("pixel_accuracy", &confusion.pixel_accuracy())?;

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use atrous::engine::refine::Refiner;
 use atrous::eval::{
     BoundaryCounts, BoundaryScorer, Confusion, LabelMap, PredictError, Predictor, Tolerance,
 };
 use atrous::frame::Frame;
 use atrous::mask::Mask;
+use atrous::postprocess::crf::CrfParams;
 
 use super::super::exit::Misused;
 use super::super::model::Opened;
@@ -30,15 +32,23 @@ pub struct Subject {
     pub last: Duration,
     /// What all of them took.
     pub time: Duration,
+    /// How the masks are refined, if they are.
+    pub crf: Option<CrfParams>,
     predictor: Predictor,
     map: LabelMap,
     flag: &'static str,
 }
 
 impl Subject {
-    /// `map` leads from the model's classes to those that are scored, and is set by
-    /// `flag`.
-    pub fn new(opened: Opened, map: LabelMap, flag: &'static str, classes: usize) -> Self {
+    /// `crf` refines the masks, if anything does. `map` leads from the model's classes
+    /// to those that are scored, and is set by `flag`.
+    pub fn new(
+        opened: Opened,
+        crf: Option<Refiner>,
+        map: LabelMap,
+        flag: &'static str,
+        classes: usize,
+    ) -> Self {
         let fit = opened.manifest.input.fit;
         Self {
             name: opened.manifest.name,
@@ -49,15 +59,20 @@ impl Subject {
             picture: Confusion::new(classes),
             last: Duration::ZERO,
             time: Duration::ZERO,
-            predictor: Predictor::new(opened.segmenter, fit),
+            crf: crf.as_ref().map(|crf| *crf.params()),
+            predictor: Predictor::new(opened.segmenter, fit).with_crf(crf),
             map,
             flag,
         }
     }
 
-    /// What runs the model.
+    /// What runs the model, and what comes after it.
     pub fn describe(&self) -> String {
-        self.predictor.segmenter().describe()
+        let engine = self.predictor.segmenter().describe();
+        match &self.crf {
+            Some(crf) => format!("{engine}; dense CRF, {} iterations", crf.iterations),
+            None => engine,
+        }
     }
 
     /// Segments a frame.

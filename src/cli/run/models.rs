@@ -7,22 +7,36 @@ use anyhow::{Result, bail};
 use atrous::classes::Classes;
 use atrous::config::{ConfigError, EngineUse, Origin, Settings};
 use atrous::engine::fake::{FakeSegmenter, Faults};
+use atrous::engine::refine::Refiner;
 use atrous::engine::shared::SharedSegmenter;
 use atrous::engine::{Segmenter, Shape};
 use atrous::pipeline::turns::Turns;
+use atrous::postprocess::crf::CrfParams;
+use atrous::postprocess::upsample::Upsample;
 use atrous::preprocess::Fit;
 use atrous::source::uri::SceneRequest;
 use atrous::source::{SourceUri, scene};
 
+use crate::cli::crf::CrfArgs;
 use crate::cli::import::Importer;
 use crate::cli::model::{self, CpuArgs, Require};
 
 /// A model name that stands for the scene's own truth.
 const TRUTH: &str = "truth";
 
+/// What the command line asks of every model.
+#[derive(Clone, Copy)]
+pub struct Asked {
+    pub require: Option<Require>,
+    pub cpu: CpuArgs,
+    pub crf: CrfArgs,
+}
+
 /// A model, ready for one pipeline.
 pub struct Model {
     pub segmenter: Box<dyn Segmenter>,
+    /// What refines its masks.
+    pub crf: Option<Refiner>,
     pub classes: Classes,
     pub fit: Fit,
     /// The turns at it, where it is shared.
@@ -31,8 +45,7 @@ pub struct Model {
 
 /// Opens the models of a run.
 pub struct Models {
-    require: Option<Require>,
-    cpu: CpuArgs,
+    asked: Asked,
     importer: Importer,
     /// Threads for each engine.
     threads: usize,
@@ -47,20 +60,23 @@ type Key = (String, Option<(u32, u32)>);
 
 struct Shared {
     handle: SharedSegmenter,
+    of: Facts,
+    turns: Arc<Turns>,
+}
+
+/// What its manifest says of a model.
+#[derive(Clone)]
+struct Facts {
     classes: Classes,
     fit: Fit,
-    turns: Arc<Turns>,
+    upsample: Upsample,
+    crf: Option<CrfParams>,
 }
 
 impl Models {
     /// Counts who shares what. Several engines share the processors that nobody has
     /// chosen a number of threads for.
-    pub fn new(
-        pipelines: &[Settings],
-        require: Option<Require>,
-        cpu: CpuArgs,
-        importer: Importer,
-    ) -> Result<Self> {
+    pub fn new(pipelines: &[Settings], asked: Asked, importer: Importer) -> Result<Self> {
         let (mut users, mut engines): (Vec<(Key, usize)>, _) = (Vec::new(), 0);
         for settings in pipelines {
             let key = key(settings)?;
@@ -80,8 +96,7 @@ impl Models {
             _ => threads.value,
         };
         Ok(Self {
-            require,
-            cpu,
+            asked,
             importer,
             threads,
             users,
@@ -95,21 +110,16 @@ impl Models {
         let users = self.users.iter().find(|(other, _)| *other == key);
         let users = users.map_or(1, |(_, users)| *users);
         if settings.engine_use == EngineUse::Own || users == 1 {
-            return self.open_alone(settings);
+            let (segmenter, facts) = self.open_alone(settings)?;
+            return self.model(segmenter, facts, None);
         }
         let at = match self.shared.iter().position(|(other, _)| *other == key) {
             Some(at) => at,
             None => {
-                let Model {
-                    segmenter,
-                    classes,
-                    fit,
-                    ..
-                } = self.open_alone(settings)?;
+                let (segmenter, of) = self.open_alone(settings)?;
                 let shared = Shared {
                     handle: SharedSegmenter::new(segmenter),
-                    classes,
-                    fit,
+                    of,
                     turns: Arc::new(Turns::new(users)),
                 };
                 self.shared.push((key, shared));
@@ -117,15 +127,27 @@ impl Models {
             }
         };
         let shared = &self.shared[at].1;
+        let handle = Box::new(shared.handle.another());
+        self.model(handle, shared.of.clone(), Some(Arc::clone(&shared.turns)))
+    }
+
+    fn model(
+        &self,
+        segmenter: Box<dyn Segmenter>,
+        facts: Facts,
+        turns: Option<Arc<Turns>>,
+    ) -> Result<Model> {
+        let (classes, cpu) = (facts.classes.len(), self.asked.cpu.allowed()?);
         Ok(Model {
-            segmenter: Box::new(shared.handle.another()),
-            classes: shared.classes.clone(),
-            fit: shared.fit,
-            turns: Some(Arc::clone(&shared.turns)),
+            segmenter,
+            crf: (self.asked.crf).refiner(facts.crf, facts.upsample, classes, cpu),
+            classes: facts.classes,
+            fit: facts.fit,
+            turns,
         })
     }
 
-    fn open_alone(&self, settings: &Settings) -> Result<Model> {
+    fn open_alone(&self, settings: &Settings) -> Result<(Box<dyn Segmenter>, Facts)> {
         if let Some((SceneRequest { width, height, .. }, faults)) = truth_of(settings)? {
             let classes = scene::classes();
             let shape = Shape {
@@ -133,25 +155,29 @@ impl Models {
                 height,
                 classes: classes.len(),
             };
-            return Ok(Model {
-                segmenter: Box::new(FakeSegmenter::new(shape).with_faults(faults)),
+            let facts = Facts {
                 classes,
                 fit: Fit::Stretch,
-                turns: None,
-            });
+                upsample: Upsample::AlignCorners,
+                crf: None,
+            };
+            let fake = FakeSegmenter::new(shape).with_faults(faults);
+            return Ok((Box::new(fake), facts));
         }
         let opened = model::open(
             &settings.model.value,
-            self.require,
+            self.asked.require,
             &self.importer,
-            self.cpu.options(self.threads)?,
+            self.asked.cpu.options(self.threads)?,
         )?;
-        Ok(Model {
-            segmenter: opened.segmenter,
-            fit: opened.manifest.input.fit,
-            classes: opened.manifest.classes,
-            turns: None,
-        })
+        let manifest = opened.manifest;
+        let facts = Facts {
+            fit: manifest.input.fit,
+            upsample: manifest.output.upsample,
+            crf: manifest.crf,
+            classes: manifest.classes,
+        };
+        Ok((opened.segmenter, facts))
     }
 }
 

@@ -84,6 +84,7 @@ impl Prepared {
         let sinks = self.places.open()?;
         let Model {
             segmenter,
+            crf,
             classes,
             fit,
             turns,
@@ -98,6 +99,7 @@ impl Prepared {
             min_area: settings.min_area.value,
             vote: settings.vote.value,
             free_space: self.free_space,
+            crf,
             heartbeat,
             watchdog: Duration::from_millis(settings.watchdog_ms.value),
             name: settings.name.clone(),
