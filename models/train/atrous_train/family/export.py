@@ -1,6 +1,6 @@
 """Writes networks of the family as ONNX, each in a folder with its manifest.
 
-    python -m atrous_train.family.export [NAME...] --out DIR [--seed 1] [--size WxH]
+    python -m atrous_train.family.export [NAME...] --out DIR [--seed 1] [--size WxH] [--check]
 
 Without a name: all of them. The same seed gives the same bytes on the same version of PyTorch. Batch
 norms get the statistics of a drawn picture, so that numbers stay within bounds however deep the
@@ -23,6 +23,9 @@ from ..layers import ConvNorm
 from ..onnx_graph import build_model
 from . import MEMBERS
 from .layers import Up
+
+
+TOLERANCE = 2e-3  # of the largest score; folded norms of a hundred layers add up
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,19 @@ def colours(count):
     return [(f"class {i}", [bits(i, 0), bits(i, 1), bits(i, 2)]) for i in range(count)]
 
 
-def export(name, out, seed, size=None):
+def check(net, data, size, seed):
+    """The largest difference between ONNX Runtime's scores and PyTorch's, as a share of the latter."""
+    import onnxruntime
+
+    x = picture(size, seed + 1, 1)
+    with torch.no_grad():
+        want = net(x)
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    got = torch.from_numpy(session.run(None, {"input": x.numpy()})[0])
+    return float((got - want).abs().max() / want.abs().max())
+
+
+def export(name, out, seed, size=None, checked=False):
     """One network; the path of its ONNX file."""
     member = MEMBERS[name]
     size = size or member.size
@@ -122,7 +137,13 @@ def export(name, out, seed, size=None):
     write_whole(os.path.join(folder, file), data)
     write_whole(os.path.join(folder, "model.toml"), manifest(plan, file, digest, "align_corners").encode())
     parameters = sum(p.numel() for p in net.parameters())
-    print(f"{name}: {size[0]}x{size[1]}, {parameters / 1e6:.2f} M parameters, {len(data) / 1e6:.1f} MB", flush=True)
+    line = f"{name}: {size[0]}x{size[1]}, {parameters / 1e6:.2f} M parameters, {len(data) / 1e6:.1f} MB"
+    if checked:
+        difference = check(net, data, size, seed)
+        line += f", {difference:.1e} from PyTorch"
+        if not difference < TOLERANCE:
+            raise SystemExit(f"{line}: more than {TOLERANCE}")
+    print(line, flush=True)
     return os.path.join(folder, file)
 
 
@@ -131,6 +152,7 @@ def main():
     parser.add_argument("names", nargs="*", help=", ".join(MEMBERS))
     parser.add_argument("--out", required=True, help="a folder for each network is made in it")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--check", action="store_true", help="compare each with PyTorch")
     parser.add_argument("--size", help="WxH instead of each network's own")
     args = parser.parse_args()
     unknown = set(args.names) - set(MEMBERS)
@@ -139,7 +161,7 @@ def main():
     size = tuple(int(side) for side in args.size.split("x")) if args.size else None
     torch.set_num_threads(1)
     for name in args.names or MEMBERS:
-        export(name, args.out, args.seed, size)
+        export(name, args.out, args.seed, size, args.check)
 
 
 if __name__ == "__main__":
