@@ -1,7 +1,7 @@
-//! What the machine has: processor, memory, displays, temperatures, clocks, and
-//! the groups that open its devices.
+//! What the machine has: processor, memory, displays, temperatures, clocks, a GPU and
+//! what of CUDA is installed, and the groups that open its devices.
 //!
-//! All of it is read from `/proc`, `/sys` and `/etc` below a root, so that tests
+//! All of it is read from `/proc`, `/sys` and other folders below a root, so that tests
 //! run over trees of their own. Nothing here fails: what a machine does not tell
 //! is `None` or empty.
 
@@ -12,7 +12,9 @@ use std::str::FromStr;
 
 mod cpu;
 mod cpufreq;
+mod cuda;
 mod display;
+mod gpu;
 mod groups;
 mod memory;
 mod thermal;
@@ -20,7 +22,9 @@ mod throttle;
 
 pub use cpu::CpuInfo;
 pub use cpufreq::CpuFreq;
+pub use cuda::{CudaEnvironment, CudaPiece, PieceState};
 pub use display::{DisplayInfo, DisplayKind};
+pub use gpu::GpuInfo;
 pub use groups::DeviceGroups;
 pub use memory::MemoryInfo;
 pub use thermal::{ThermalZone, TripPoint};
@@ -29,7 +33,7 @@ pub use throttle::Throttle;
 /// Longest file that is read: `/proc/cpuinfo` of a large server has less.
 const MAX_FILE: u64 = 4 << 20;
 
-/// The root of `/proc`, `/sys` and `/etc`.
+/// The root of `/proc`, `/sys`, `/etc` and the rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sysfs {
     /// `/` on the machine itself.
