@@ -7,6 +7,7 @@ use thiserror::Error;
 use crate::logits::Logits;
 use crate::mask::Mask;
 
+pub mod device;
 pub mod fake;
 pub mod mixed;
 pub mod program;

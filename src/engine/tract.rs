@@ -6,6 +6,7 @@ use tract_onnx::Onnx;
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 
+use super::device::Scores;
 use super::{EngineError, Segmenter, Shape};
 use crate::guard;
 use crate::logits::Logits;
@@ -78,7 +79,7 @@ impl TractSegmenter {
         };
         let plan = contained(|| import(proto, manifest, framework, adapt))
             .map_err(|reason| fail(format!("cannot be imported: {reason}")))?;
-        let output = OutputReader::new(&plan, manifest).map_err(fail)?;
+        let output = OutputReader::new(plan.model(), manifest).map_err(fail)?;
         let shape = Shape {
             width: manifest.input.width,
             height: manifest.input.height,
@@ -215,7 +216,7 @@ pub(super) fn contained<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T
 }
 
 /// An error with its causes, in one line.
-fn flat(error: &TractError) -> String {
+pub(super) fn flat(error: &TractError) -> String {
     let mut parts: Vec<String> = error.chain().map(ToString::to_string).collect();
     parts.dedup();
     bounded(&parts.join(": "))
@@ -277,7 +278,7 @@ fn import(
 
 /// Refuses tensors whose size is open or too large, before a run
 /// allocates them.
-fn check_sizes(model: &TypedModel) -> TractResult<()> {
+pub(super) fn check_sizes(model: &TypedModel) -> TractResult<()> {
     let mut sum = 0u64;
     for node in model.nodes() {
         let fail = |reason: String| {
@@ -315,7 +316,7 @@ fn check_sizes(model: &TypedModel) -> TractResult<()> {
 }
 
 /// Bytes to the input tensor's values.
-struct InputScale {
+pub(super) struct InputScale {
     layout: Layout,
     dtype: InputType,
     width: usize,
@@ -327,7 +328,7 @@ struct InputScale {
 }
 
 impl InputScale {
-    fn new(manifest: &Manifest) -> Self {
+    pub(super) fn new(manifest: &Manifest) -> Self {
         let input = &manifest.input;
         let mut tables = Box::new([[0.0; 256]; 3]);
         for (channel, table) in tables.iter_mut().enumerate() {
@@ -348,7 +349,7 @@ impl InputScale {
         }
     }
 
-    fn tensor(&self, rgb: &[u8]) -> TractResult<Tensor> {
+    pub(super) fn tensor(&self, rgb: &[u8]) -> TractResult<Tensor> {
         match self.dtype {
             InputType::F32 => {
                 let mut values = vec![0.0; rgb.len()];
@@ -388,17 +389,17 @@ impl InputScale {
 }
 
 /// How the output tensor is read.
-struct OutputReader {
-    kind: OutputKind,
-    layout: Layout,
+pub(super) struct OutputReader {
+    pub(super) kind: OutputKind,
+    pub(super) layout: Layout,
     /// Width and height of the logits.
-    cells: (u32, u32),
-    classes: usize,
+    pub(super) cells: (u32, u32),
+    pub(super) classes: usize,
 }
 
 impl OutputReader {
-    fn new(plan: &TypedSimplePlan, manifest: &Manifest) -> Result<Self, String> {
-        let fact = plan.model().output_fact(0).map_err(|e| flat(&e))?;
+    pub(super) fn new(model: &TypedModel, manifest: &Manifest) -> Result<Self, String> {
+        let fact = model.output_fact(0).map_err(|e| flat(&e))?;
         let shape = fact
             .shape
             .as_concrete()
@@ -446,7 +447,19 @@ impl OutputReader {
         })
     }
 
-    fn read_logits(&self, value: &TValue, logits: &mut Logits) -> Result<(), String> {
+    /// Of a graph whose end was cut off.
+    pub(super) fn of_scores(scores: &Scores) -> Self {
+        let side = |v: usize| u32::try_from(v).unwrap_or(u32::MAX);
+        let (classes, height, width) = scores.size;
+        Self {
+            kind: OutputKind::Logits,
+            layout: scores.layout,
+            cells: (side(width), side(height)),
+            classes,
+        }
+    }
+
+    pub(super) fn read_logits(&self, value: &TValue, logits: &mut Logits) -> Result<(), String> {
         let cast = value.cast_to::<f32>().map_err(|e| flat(&e))?;
         let plain = cast.try_as_plain_ram().map_err(|e| flat(&e))?;
         let values = plain.as_slice::<f32>().map_err(|e| flat(&e))?;
@@ -472,7 +485,7 @@ impl OutputReader {
     }
 }
 
-fn read_labels(value: &TValue, classes: usize, labels: &mut [u8]) -> Result<(), String> {
+pub(super) fn read_labels(value: &TValue, classes: usize, labels: &mut [u8]) -> Result<(), String> {
     let cast = value.cast_to::<i64>().map_err(|e| flat(&e))?;
     let plain = cast.try_as_plain_ram().map_err(|e| flat(&e))?;
     let values = plain.as_slice::<i64>().map_err(|e| flat(&e))?;
