@@ -24,9 +24,11 @@ mod output;
 mod places;
 mod quantize;
 mod run;
+mod runtime;
 mod safe;
 mod samples;
 mod signals;
+mod warm;
 
 /// Semantic segmentation from a camera frame to a GPIO pin.
 #[derive(Debug, Parser)]
@@ -91,6 +93,8 @@ enum Command {
     Quantize(quantize::QuantizeArgs),
     /// Show what a model is: inputs, outputs, classes, operators, hash, licence.
     Inspect(inspect::InspectArgs),
+    /// Compile the kernels of a GPU ahead, by running a model on it once.
+    Warm(warm::WarmArgs),
     /// List cameras, GPIO chips, displays and what the CPU can do.
     Devices(devices::DevicesArgs),
     /// Check that this machine is ready, and say how to fix what is not.
@@ -123,7 +127,8 @@ impl Global {
         }
     }
 
-    fn start_log(&self) {
+    /// `told` is a library that tells what it does, where the command is about that.
+    fn start_log(&self, told: Option<&str>) {
         let level = match (self.verbose, self.quiet) {
             (_, 2..) => log::LevelFilter::Error,
             (0, _) => log::LevelFilter::Warn,
@@ -142,10 +147,12 @@ impl Global {
         } else {
             level.min(log::LevelFilter::Error)
         };
-        env_logger::Builder::new()
-            .filter_level(others)
-            .filter_module("atrous", level)
-            .parse_env("ATROUS_LOG")
+        let mut log = env_logger::Builder::new();
+        log.filter_level(others).filter_module("atrous", level);
+        if let Some(library) = told.filter(|_| self.chatty()) {
+            log.filter_module(library, level.max(log::LevelFilter::Info));
+        }
+        log.parse_env("ATROUS_LOG")
             .write_style(style)
             .format(|out, record| {
                 let (level, time) = (record.level(), out.timestamp_millis());
@@ -175,7 +182,8 @@ pub fn main() -> ExitCode {
             });
         }
     };
-    cli.global.start_log();
+    let told = matches!(cli.command, Command::Warm(_)).then_some(warm::TELLS);
+    cli.global.start_log(told);
     let result = match &cli.command {
         Command::Run(args) => run::run(args, &cli.global),
         Command::Bench(args) => bench::run(args, &cli.global, start),
@@ -183,6 +191,7 @@ pub fn main() -> ExitCode {
         Command::Compile(args) => compile::run(args, &cli.global),
         Command::Quantize(args) => quantize::run(args, &cli.global),
         Command::Inspect(args) => inspect::run(args, &cli.global),
+        Command::Warm(args) => warm::run(args, &cli.global),
         Command::Devices(args) => devices::run(args, &cli.global),
         Command::Doctor(args) => doctor::run(args, &cli.global),
         Command::Config(args) => config::run(args, &cli.global),

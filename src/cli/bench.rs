@@ -15,6 +15,7 @@ use atrous::model::artifact::golden;
 
 use super::import::ImportLimits;
 use super::model::{self, Placement};
+use super::runtime::{Require, RuntimeArgs};
 use super::{Global, allocations, output};
 
 mod calibration;
@@ -64,6 +65,11 @@ pub struct BenchArgs {
     threads: Option<u8>,
     #[command(flatten)]
     cpu: model::CpuArgs,
+    #[command(flatten)]
+    runtime: RuntimeArgs,
+    /// Fail with exit code 5 unless the model runs as asked.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    require: Option<Require>,
     /// Show what each operation takes (the least of all runs) and, for each class of them, the
     /// least it can take on this machine.
     #[arg(long)]
@@ -103,7 +109,8 @@ pub fn run(args: &BenchArgs, global: &Global, start: Instant) -> Result<()> {
     let options = args.cpu.options(threads)?;
     let load = Instant::now();
     let importer = args.limits.importer(global);
-    let mut opened = model::open(&args.model, None, &importer, options)?;
+    let wanted = args.runtime.wanted(args.require, global)?;
+    let mut opened = model::open(&args.model, wanted, &importer, options)?;
     let load = load.elapsed();
     let shape = opened.segmenter.shape();
     let picture = golden::picture(PICTURE_SEED, shape.width, shape.height);

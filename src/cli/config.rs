@@ -20,6 +20,7 @@ use super::import::{ImportLimits, Importer};
 use super::output::{print, print_json};
 use super::places::sink_options;
 use super::run::truth_of;
+use super::runtime::Wanted;
 use super::{Global, model};
 
 /// Arguments of `atrous config`.
@@ -122,8 +123,13 @@ fn check_one(settings: &Settings, importer: &Importer) -> Result<(String, Claims
     let (name, classes) = if truth_of(settings)?.is_some() {
         ("truth".to_owned(), scene::classes())
     } else {
-        let manifest =
-            model::open(&settings.model.value, None, importer, Options::default())?.manifest;
+        let manifest = model::open(
+            &settings.model.value,
+            Wanted::CPU,
+            importer,
+            Options::default(),
+        )?
+        .manifest;
         (manifest.name, manifest.classes)
     };
     let board = &settings.board.value;

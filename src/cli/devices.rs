@@ -7,12 +7,15 @@ use clap::Args;
 use serde::Serialize;
 
 use atrous::board::Board;
-use atrous::devices::{CpuFreq, CpuInfo, DisplayInfo, MemoryInfo, Sysfs, ThermalZone};
+use atrous::devices::{
+    CpuFreq, CpuInfo, CudaPiece, DisplayInfo, GpuInfo, MemoryInfo, Sysfs, ThermalZone,
+};
+use atrous::engine::device::cuda;
 use atrous::gpio::{self, ChipInfo};
 use atrous::source::v4l2::{self, CameraInfo, ControlInfo, ControlKind};
 
-use super::Global;
-use super::output;
+use super::warm::Cache;
+use super::{Global, output, runtime};
 
 /// Arguments of `atrous devices`.
 #[derive(Debug, Args)]
@@ -34,7 +37,18 @@ struct Report {
     temperatures: Vec<ThermalZone>,
     cameras: Vec<CameraInfo>,
     displays: Vec<DisplayInfo>,
+    gpu: Option<GpuInfo>,
+    cuda: Cuda,
     gpio: Vec<ChipInfo>,
+}
+
+/// What is there of CUDA.
+#[derive(Serialize)]
+struct Cuda {
+    /// The level this build was made for; `None` in one without CUDA.
+    built_for: Option<(u32, u32)>,
+    pieces: Vec<CudaPiece>,
+    cache: Option<Cache>,
 }
 
 /// Lists what this machine has.
@@ -49,6 +63,12 @@ pub fn run(args: &DevicesArgs, global: &Global) -> Result<()> {
         temperatures: sysfs.thermal(),
         cameras: v4l2::cameras(),
         displays: sysfs.displays(),
+        gpu: sysfs.gpu(),
+        cuda: Cuda {
+            built_for: cuda::level(),
+            pieces: runtime::pieces(),
+            cache: Cache::find(),
+        },
         gpio: gpio::chips()?,
     };
     if global.json {
@@ -61,6 +81,7 @@ pub fn run(args: &DevicesArgs, global: &Global) -> Result<()> {
         machine(&mut text, &board, &report)?;
         cameras(&mut text, &report.cameras)?;
         displays(&mut text, &report.displays)?;
+        gpu(&mut text, report.gpu.as_ref(), &report.cuda)?;
         chips(&mut text, &report.gpio, args.lines)?;
     }
     output::print(&text)
@@ -191,6 +212,39 @@ fn displays(out: &mut String, displays: &[DisplayInfo]) -> fmt::Result {
             "display   {} ({}): {state}{mode}",
             display.name, display.device
         )?;
+    }
+    Ok(())
+}
+
+/// A machine that has no NVIDIA GPU, with a build that could not use one, is not bothered
+/// with what of CUDA it lacks.
+fn gpu(out: &mut String, gpu: Option<&GpuInfo>, cuda: &Cuda) -> fmt::Result {
+    match gpu {
+        None => writeln!(out, "gpu       none (no NVIDIA driver shows one)")?,
+        Some(gpu) => {
+            let unknown = || "unknown".to_owned();
+            writeln!(
+                out,
+                "gpu       {}, driver {}",
+                gpu.name.clone().unwrap_or_else(unknown),
+                gpu.driver.clone().unwrap_or_else(unknown)
+            )?;
+            if let Some(release) = &gpu.jetson_linux {
+                writeln!(out, "          Jetson Linux {release}")?;
+            }
+            writeln!(out, "          {}", gpu.nodes.join(", "))?;
+        }
+    }
+    match cuda.built_for {
+        Some((major, minor)) => writeln!(out, "cuda      built for {major}.{minor}")?,
+        None if gpu.is_some() => writeln!(out, "cuda      this build has none")?,
+        None => return Ok(()),
+    }
+    for piece in &cuda.pieces {
+        writeln!(out, "          {}", runtime::line(piece))?;
+    }
+    if let Some(cache) = &cuda.cache {
+        writeln!(out, "          {cache}")?;
     }
     Ok(())
 }

@@ -9,7 +9,8 @@ use rustix::fs::{Access, access};
 use rustix::io::Errno;
 use serde::Serialize;
 
-use atrous::devices::{CpuFreq, DeviceGroups, DisplayInfo, Sysfs, ThermalZone, Throttle};
+use atrous::devices::{CpuFreq, DeviceGroups, DisplayInfo, GpuInfo, Sysfs, ThermalZone, Throttle};
+use atrous::engine::device::cuda;
 use atrous::engine::program::Options;
 use atrous::gpio;
 use atrous::mask::Mask;
@@ -21,6 +22,8 @@ use atrous::source::{Next, open, v4l2};
 
 use super::import::{ImportLimits, Importer};
 use super::output::{self, visible};
+use super::runtime::{self, Wanted};
+use super::warm::Cache;
 use super::{Global, model};
 
 /// The scene of the model's self-check.
@@ -99,6 +102,7 @@ pub fn run(args: &DoctorArgs, global: &Global) -> Result<()> {
         cameras(&groups),
         gpio_chips(&groups),
         displays(&sysfs.displays(), &groups),
+        gpu(sysfs.gpu()),
         governor(&sysfs.governors()),
         temperature(&sysfs.thermal()),
         throttling(sysfs.throttled()),
@@ -239,6 +243,32 @@ fn displays(displays: &[DisplayInfo], groups: &[String]) -> Check {
     }
 }
 
+/// What `--runtime cuda` would find.
+fn gpu(gpu: Option<GpuInfo>) -> Check {
+    let Some(gpu) = gpu else {
+        return Check::ok("gpu", "none; only --runtime cuda needs one");
+    };
+    let name = gpu.name.as_deref().unwrap_or("NVIDIA");
+    let driver = gpu.driver.as_deref().unwrap_or("unknown");
+    let found = format!("{name}, driver {driver}");
+    if !cuda::IS_BUILT {
+        return Check::ok("gpu", format!("{found}; this build runs models on the CPU"));
+    }
+    if let Err(reason) = runtime::is_ready() {
+        let fix = "on a Jetson with JetPack 6.1 or later: sudo apt install nvidia-jetpack; \
+                   `atrous devices` lists each piece";
+        return Check::warn("gpu", format!("{found}: {reason}"), fix);
+    }
+    match Cache::find() {
+        Some(cache) if cache.files > 0 => Check::ok("gpu", format!("{found}; {cache}")),
+        _ => Check::warn(
+            "gpu",
+            format!("{found}; its kernels are not compiled yet"),
+            "atrous warm MODEL, as the user who runs it; else the first run takes minutes",
+        ),
+    }
+}
+
 /// Whether this user may open a device; a device that is absent bars nobody.
 fn may_open(device: &str) -> bool {
     let allowed = access(device, Access::READ_OK | Access::WRITE_OK);
@@ -361,7 +391,7 @@ fn model_check(name: Option<&str>, importer: &Importer) -> Check {
 /// Runs the model on a drawn street and compares with the truth.
 fn self_check(name: &str, importer: &Importer) -> Result<Check> {
     let start = Instant::now();
-    let mut opened = model::open(name, None, importer, Options::default())?;
+    let mut opened = model::open(name, Wanted::CPU, importer, Options::default())?;
     let loaded = start.elapsed();
     model::verify(&mut opened)?;
     let segmenter = &mut opened.segmenter;

@@ -18,7 +18,8 @@ use super::crf::CrfArgs;
 use super::exit::{Misused, NotMet};
 use super::figures::Pictures;
 use super::import::ImportLimits;
-use super::model::{self, Require};
+use super::model;
+use super::runtime::{Require, RuntimeArgs};
 use super::samples::{Sample, Samples, Skipped, Step};
 use super::signals;
 use super::{Global, output};
@@ -77,6 +78,7 @@ pub struct EvalArgs {
     #[command(flatten)]
     scheme: SchemeArgs,
     /// A second model: on which share of the pixels both agree, and how their scores differ.
+    /// It runs on the CPU.
     #[arg(long, value_name = "OTHER")]
     against: Option<String>,
     /// Write a line a picture: name, miou, pixel_accuracy, agreement, ms.
@@ -105,6 +107,8 @@ pub struct EvalArgs {
     /// Fail with exit code 5 unless the model runs as asked.
     #[arg(long, value_enum, value_name = "WHAT")]
     require: Option<Require>,
+    #[command(flatten)]
+    runtime: RuntimeArgs,
     /// Threads that share the work on one picture [default: the board's cores but one].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=MAX_THREADS as i64))]
     threads: Option<u8>,
@@ -251,8 +255,9 @@ impl Evaluation {
         let worst = worst.map(|at| Worst::create(at, count)).transpose()?;
         let importer = args.limits.importer(global);
         let options = args.cpu.options(settings.threads.value)?;
-        let open = |name: &str| model::open(name, args.require, &importer, options);
-        let model = open(&settings.model.value)?;
+        let wanted = args.runtime.wanted(args.require, global)?;
+        let model = model::open(&settings.model.value, wanted, &importer, options)?;
+        let open = |name: &str| model::open(name, wanted.of_other(), &importer, options);
         let other = args.against.as_deref().map(open).transpose()?;
         let others = other.as_ref().map(|other| &other.manifest);
         let scheme = Scheme::new(&args.scheme, &model.manifest, others)?;

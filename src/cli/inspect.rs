@@ -6,15 +6,19 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
+use atrous::engine::device::Precision;
 use atrous::model::{GraphSummary, Manifest};
 use atrous::program::{Output, Program};
 
-use super::import::ImportLimits;
-use super::model::{self, Placement, Require};
+use super::import::{ImportLimits, Importer};
+use super::model::{self, Placement};
 use super::ops::{OpRow, op_rows};
+use super::runtime::{self, Require, Runtime, RuntimeArgs};
 use super::{Global, output};
+use device::OnDevice;
 use parts::Parts;
 
+mod device;
 mod parts;
 
 /// Arguments of `atrous inspect`.
@@ -23,12 +27,15 @@ pub struct InspectArgs {
     /// A built-in name (road, nuclei), a model.toml, its folder, an ONNX file, or an artifact.
     model: String,
     /// List every operation of an integer program: shape, multiplications, place in the arena;
-    /// and every node that runs in tract beside programs, and why.
+    /// and every node that runs in tract beside programs, and why. With --runtime cuda, what
+    /// runs on the GPU, every node that does not, and the copies between; no GPU is needed.
     #[arg(long)]
     ops: bool,
     /// Fail with exit code 5 unless the model runs as asked.
     #[arg(long, value_enum, value_name = "WHAT")]
     require: Option<Require>,
+    #[command(flatten)]
+    runtime: RuntimeArgs,
     #[command(flatten)]
     cpu: model::CpuArgs,
     #[command(flatten)]
@@ -50,6 +57,8 @@ struct Report<'a> {
     ops: Option<Vec<OpRow>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     parts: Option<Parts<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    placement: Option<OnDevice<'a>>,
     graph: Option<&'a GraphSummary>,
     manifest: &'a Manifest,
 }
@@ -57,17 +66,26 @@ struct Report<'a> {
 /// Prints what a model is, and opens it to show that it can run. An artifact must
 /// give the mask it was compiled with.
 pub fn run(args: &InspectArgs, global: &Global) -> Result<()> {
-    let mut opened = model::open(
-        &args.model,
-        args.require,
-        &args.limits.importer(global),
-        args.cpu.options(1)?,
-    )?;
+    let wanted = args.runtime.wanted(args.require, global)?;
+    let importer = args.limits.importer(global);
+    let is_asked = args.ops && args.runtime.runtime() == Runtime::Cuda;
+    if is_asked
+        && args.require.is_none()
+        && let Err(reason) = runtime::is_ready()
+    {
+        return predict(args, wanted.precision, &importer, &reason, global);
+    }
+    let mut opened = model::open(&args.model, wanted, &importer, args.cpu.options(1)?)?;
     model::verify(&mut opened)?;
     let (program, parts, reason) = match &opened.placement {
         Placement::Program(program) => (Some(program), None, None),
         Placement::Mixed(parts, reason) => (None, Some(parts), Some(reason.as_str())),
         Placement::Tract(reason) => (None, None, Some(reason.as_str())),
+        Placement::Device(_) => (None, None, None),
+    };
+    let placement = match &opened.placement {
+        Placement::Device(placement) if args.ops => Some(OnDevice::new(placement, None)),
+        _ => None,
     };
     let report = Report {
         origin: &opened.origin,
@@ -81,14 +99,43 @@ pub fn run(args: &InspectArgs, global: &Global) -> Result<()> {
         parts: parts
             .filter(|_| args.ops)
             .map(|parts| Parts::of(parts, &opened.segmenter.kernels())),
+        placement,
         graph: opened.graph.as_ref(),
         manifest: &opened.manifest,
     };
+    show(&report, global)
+}
+
+/// Prints what a model would be on a GPU that is not there, because of `reason`.
+fn predict(
+    args: &InspectArgs,
+    precision: Precision,
+    importer: &Importer,
+    reason: &str,
+    global: &Global,
+) -> Result<()> {
+    let (facts, manifest, graph) = model::for_gpu(&args.model, precision, importer)?;
+    let report = Report {
+        origin: &facts.origin,
+        bytes: facts.bytes,
+        engine: "nothing here: the GPU is not ready".into(),
+        in_tract_because: None,
+        ends_in: None,
+        ops: None,
+        parts: None,
+        placement: Some(OnDevice::new(graph.placement(), Some(reason))),
+        graph: Some(&facts.graph),
+        manifest: &manifest,
+    };
+    show(&report, global)
+}
+
+fn show(report: &Report<'_>, global: &Global) -> Result<()> {
     if global.json {
-        return output::print_json(&report);
+        return output::print_json(report);
     }
     let mut text = String::new();
-    write(&mut text, &report)?;
+    write(&mut text, report)?;
     output::print(&text)
 }
 
@@ -166,8 +213,11 @@ fn write(out: &mut String, report: &Report<'_>) -> fmt::Result {
     for op in report.ops.iter().flatten() {
         writeln!(out, "{op}")?;
     }
-    match &report.parts {
-        Some(parts) => write!(out, "{parts}"),
+    if let Some(parts) = &report.parts {
+        write!(out, "{parts}")?;
+    }
+    match &report.placement {
+        Some(placement) => write!(out, "{placement}"),
         None => Ok(()),
     }
 }

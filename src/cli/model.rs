@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use atrous::compile::region::Mixed;
 use atrous::engine::Segmenter;
+use atrous::engine::device::{self, DeviceGraph, Precision};
 use atrous::engine::program::{Options, ProgramSegmenter};
 use atrous::kernels::cpu::{Cpu, Tier};
 use atrous::mask::Mask;
@@ -16,6 +17,7 @@ use atrous::program::Program;
 
 use super::exit::{Mismatch, NotMet};
 use super::import::{Facts, Float, Imported, Importer, Outcome, Refused, Request, Source};
+use super::runtime::{self, Require, Runtime, Wanted};
 
 /// Which kernels a command's model may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
@@ -40,13 +42,6 @@ impl CpuArgs {
         let cpu = self.allowed()?;
         Ok(Options { cpu, threads })
     }
-}
-
-/// What a command insists on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Require {
-    /// The whole model runs as an integer program.
-    Int8,
 }
 
 /// A model that is ready to run.
@@ -75,12 +70,88 @@ pub enum Placement {
     Mixed(Box<Mixed>, String),
     /// In tract, and why.
     Tract(String),
+    /// On a GPU.
+    Device(device::Placement),
+}
+
+/// Opens a model where it is wanted.
+pub fn open(name: &str, wanted: Wanted, importer: &Importer, options: Options) -> Result<Opened> {
+    match wanted.runtime {
+        Runtime::Cpu => on_cpu(name, wanted.require, importer, options),
+        Runtime::Cuda => {
+            runtime::ready()?;
+            on_gpu(name, wanted.precision, importer)
+        }
+        Runtime::Auto => {
+            let ready = runtime::is_ready();
+            let opened = ready.and_then(|()| {
+                let opened = on_gpu(name, wanted.precision, importer);
+                opened.map_err(|error| format!("{error:#}"))
+            });
+            match opened {
+                Ok(opened) => {
+                    wanted.tell_choice("cuda", &opened.segmenter.describe());
+                    Ok(opened)
+                }
+                Err(reason) => {
+                    wanted.tell_choice("cpu", reason.lines().next().unwrap_or_default());
+                    on_cpu(name, wanted.require, importer, options)
+                }
+            }
+        }
+    }
+}
+
+/// A float model's graph, rewritten for a GPU, and what is known of the model.
+pub fn for_gpu(
+    name: &str,
+    precision: Precision,
+    importer: &Importer,
+) -> Result<(Facts, Manifest, DeviceGraph)> {
+    let refused = |what: &str| {
+        let text = format!(
+            "model '{name}' {what}, and the GPU runs float models only; name its float ONNX file \
+             (of a built-in model it is in models/), or leave out --runtime cuda"
+        );
+        Err(Refused::model(text).into())
+    };
+    if bundled::file(name).is_some() || is_artifact_path(Path::new(name)) {
+        return refused("is an integer program");
+    }
+    let Imported { facts, outcome } = importer.import(name, &Request::default())?;
+    match outcome {
+        Outcome::Program { .. } => refused("is quantized"),
+        Outcome::Float { float, .. } if !float.is_float => refused("is quantized"),
+        Outcome::Float { source, .. } => {
+            let Source { model, graph } = match source {
+                Some(source) => *source,
+                None => reopened(name, &facts)?,
+            };
+            let graph = runtime::graph_of(&model, &graph, precision)?;
+            Ok((facts, model.manifest, graph))
+        }
+    }
+}
+
+fn on_gpu(name: &str, precision: Precision, importer: &Importer) -> Result<Opened> {
+    let (facts, manifest, graph) = for_gpu(name, precision, importer)?;
+    let placement = graph.placement().clone();
+    let segmenter = runtime::on_gpu(graph)?;
+    Ok(Opened {
+        bytes: facts.bytes,
+        origin: facts.origin,
+        manifest,
+        graph: Some(facts.graph),
+        golden: None,
+        placement: Placement::Device(placement),
+        segmenter: Box::new(segmenter),
+    })
 }
 
 /// Opens an artifact, or an ONNX model: a quantized one is compiled to an integer
 /// program; one of which only some nodes can be runs in tract, with programs in it where
 /// they hold most of the work; any other, and a float one, runs in tract.
-pub fn open(
+fn on_cpu(
     name: &str,
     require: Option<Require>,
     importer: &Importer,

@@ -16,8 +16,9 @@ use atrous::source::{Pace, SourceInfo};
 use super::crf::CrfArgs;
 use super::figures::Figures;
 use super::import::ImportLimits;
-use super::model::{self, Require};
+use super::model;
 use super::output::tell;
+use super::runtime::{Require, RuntimeArgs};
 use super::signals;
 use super::{Global, apart};
 
@@ -64,6 +65,8 @@ pub struct RunArgs {
     /// Fail with exit code 5 unless the model runs as asked.
     #[arg(long, value_enum, value_name = "WHAT")]
     require: Option<Require>,
+    #[command(flatten)]
+    runtime: RuntimeArgs,
     /// Threads that share the work on one picture [default: the board's cores but one].
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -131,7 +134,7 @@ pub fn run(args: &RunArgs, global: &Global) -> Result<()> {
     // The threads that a model starts have the processors of the thread that opens it.
     realtime.enter(Role::Inference);
     let asked = Asked {
-        require: args.require,
+        wanted: args.runtime.wanted(args.require, global)?,
         cpu: args.cpu,
         crf: args.crf,
     };

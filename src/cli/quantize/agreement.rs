@@ -11,6 +11,7 @@ use atrous::mask::Mask;
 
 use super::super::import::{Importer, Refused, Source};
 use super::super::model;
+use super::super::runtime::Wanted;
 use super::progress::Bar;
 
 /// How often two models choose the same class.
@@ -39,7 +40,7 @@ impl Other {
             "float" => Box::new(TractSegmenter::from_graph(own_model, graph)?),
             _ => {
                 let options = program::Options::default();
-                model::open(name, None, importer, options)?.segmenter
+                model::open(name, Wanted::CPU, importer, options)?.segmenter
             }
         };
         let own = Shape {

@@ -19,7 +19,8 @@ use atrous::source::{SourceUri, scene};
 
 use crate::cli::crf::CrfArgs;
 use crate::cli::import::Importer;
-use crate::cli::model::{self, CpuArgs, Require};
+use crate::cli::model::{self, CpuArgs};
+use crate::cli::runtime::Wanted;
 
 /// A model name that stands for the scene's own truth.
 const TRUTH: &str = "truth";
@@ -27,7 +28,7 @@ const TRUTH: &str = "truth";
 /// What the command line asks of every model.
 #[derive(Clone, Copy)]
 pub struct Asked {
-    pub require: Option<Require>,
+    pub wanted: Wanted,
     pub cpu: CpuArgs,
     pub crf: CrfArgs,
 }
@@ -166,7 +167,7 @@ impl Models {
         }
         let opened = model::open(
             &settings.model.value,
-            self.asked.require,
+            self.asked.wanted,
             &self.importer,
             self.asked.cpu.options(self.threads)?,
         )?;
