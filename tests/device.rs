@@ -362,6 +362,8 @@ fn without_a_gpu_every_command_names_what_is_missing() {
     ];
     let folder = tempfile::tempdir().unwrap();
     let images = folder.path().to_str().unwrap();
+    let picture = image::RgbImage::new(8, 8);
+    picture.save(folder.path().join("a.png")).unwrap();
     let road = "models/road";
     let gpu = ["--runtime", "cuda"];
     for args in [

@@ -172,8 +172,9 @@ fn stays(model: &TypedModel, node: &TypedNode) -> TractResult<Option<String>> {
     let floats = facts.iter().all(|fact| fact.datum_type.is_float());
     let op = &node.op;
     if let Some(product) = op.downcast_ref::<PrefixMatMul>() {
-        let is_plain = !product.transpose_c && product.quantize_output.is_none();
-        return Ok(unless(floats && is_plain, "no product of this form"));
+        // One whose result is transposed has its operands exchanged instead.
+        let is_plain = product.quantize_output.is_none();
+        return Ok(unless(floats && is_plain, "products of floats only"));
     }
     if op.is::<Conv>() {
         return Ok(unless(floats, "convolutions of floats only"));

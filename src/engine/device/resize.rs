@@ -36,25 +36,26 @@ fn as_products(
     ) else {
         return Ok(None);
     };
-    let weights = from.iter().zip(to).map(|(from, to)| from.checked_mul(*to));
-    let fits = |weights: Option<usize>| weights.is_some_and(|n| (1..=MAX_WEIGHTS).contains(&n));
-    let changes = from != to;
-    if !fact.datum_type.is_float() || !changes || !weights.into_iter().all(fits) {
-        return Ok(None);
-    }
     let Some(scales) = scales(op, model, node, from, to)? else {
         return Ok(None);
     };
+    // tract leaves out an axis by the same rule.
+    let is_kept = |axis: usize| from[axis] == to[axis] && scales[axis] == 1.0;
+    let changed: TVec<usize> = (0..from.len()).filter(|&axis| !is_kept(axis)).collect();
+    let fits = |&axis: &usize| {
+        let weights = from[axis].checked_mul(to[axis]);
+        weights.is_some_and(|n| (1..=MAX_WEIGHTS).contains(&n))
+    };
+    let is_whole_numbers = !fact.datum_type.is_float() && !changed.is_empty();
+    if is_whole_numbers || !changed.iter().all(fits) {
+        return Ok(None);
+    }
     let datum_type = fact.datum_type;
     let (from, to): (TVec<usize>, TVec<usize>) = (from.into(), to.into());
     let mut patch = TypedModelPatch::default();
     let mut wire = patch.tap_model(model, node.inputs[0])?;
     let mut shape = from.clone();
-    for axis in 0..shape.len() {
-        // tract leaves out an axis by the same rule.
-        if from[axis] == to[axis] && scales[axis] == 1.0 {
-            continue;
-        }
+    for axis in changed {
         let matrix = weights_of(op, scales[axis], from[axis], to[axis])?;
         let matrix = matrix.cast_to_dt(datum_type)?.into_owned();
         let matrix = patch.add_const(format!("{name}.weights-{axis}"), matrix)?;
@@ -221,6 +222,7 @@ mod tests {
             ([1, 5, 7, 6], By::Scales([1.0, 1.0, 2.5, 1.7])),
             ([1, 5, 7, 6], By::Scales([1.0, 1.0, 0.5, 0.7])),
             ([1, 7, 6, 5], By::Sizes([1, 12, 13, 5])),
+            ([1, 3, 4, 5], By::Scales([1.0; 4])),
         ];
         let mut seed = 1;
         for coordinates in [
