@@ -146,7 +146,15 @@ impl RuntimeArgs {
 /// # Errors
 /// [`NotMet`], with a line for each piece that is needed.
 pub fn ready() -> Result<(), NotMet> {
-    cuda::check().map_err(|reason| not_met(&reason, &pieces()))
+    cuda::check().map_err(|reason| {
+        let pieces = pieces();
+        let is_whole = pieces.iter().all(CudaPiece::is_found);
+        if is_whole || !cuda::IS_BUILT {
+            return not_met(&reason, &pieces);
+        }
+        log::info!("the CUDA backend says: {reason}");
+        not_met("some of what it needs is not here", &pieces)
+    })
 }
 
 /// The same, in a line.

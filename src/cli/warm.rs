@@ -15,7 +15,7 @@ use atrous::model::artifact::golden;
 
 use super::import::ImportLimits;
 use super::output::{self, tell};
-use super::runtime::Wanted;
+use super::runtime::{self, Wanted};
 use super::{Global, model};
 
 /// The library that says which kernels it compiles.
@@ -95,6 +95,7 @@ fn count(folder: &Path, files: &mut u64, bytes: &mut u64, depth: u32) {
 /// Runs a model on the GPU twice.
 pub fn run(args: &WarmArgs, global: &Global) -> Result<()> {
     let start = Instant::now();
+    runtime::ready()?;
     if global.chatty() && Cache::find().is_some_and(|cache| cache.files == 0) {
         tell("the GPU's kernels are compiled now, which takes minutes");
     }
