@@ -2,8 +2,8 @@
 //!
 //! What tract's CUDA backend has no kernel for would be computed on the CPU, with a copy
 //! to it and back each time. So such operators are first rewritten into ones it has: resizes
-//! into matrix products ([`resize`]) and pools into slices that are combined ([`pool`]);
-//! and the end of the graph is cut off ([`ending`]), so that only coarse scores are
+//! into matrix products (`resize`) and pools into slices that are combined (`pool`);
+//! and the end of the graph is cut off (`ending`), so that only coarse scores are
 //! fetched. The rewritten graph runs on tract's CPU runtime as well, which is how it is
 //! held to the original without a GPU.
 
