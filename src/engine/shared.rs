@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn after_a_panic_every_handle_refuses() {
-        let faults = Faults::parse("panic=1").unwrap();
+        let faults = Faults::parse("panic=0").unwrap();
         let fake = FakeSegmenter::new(SHAPE).with_faults(faults);
         let mut one = SharedSegmenter::new(Box::new(fake));
         let mut other = one.another();

@@ -397,10 +397,35 @@ fn what_has_no_integer_form_is_refused_by_name() {
             "not finite",
         ),
         (
-            one(node("Slice", &["x", "one", "two", "two"], "end")),
-            vec![longs("one", &[1]), longs("two", &[2])],
+            one(node("Slice", &["x", "ones", "twos", "axes"], "end")),
+            vec![
+                longs("ones", &[1, 1]),
+                longs("twos", &[2, 2]),
+                longs("axes", &[1, 2]),
+            ],
             "Slice:end",
-            "rows or columns",
+            "make two of it",
+        ),
+        (
+            one(node("ConvTranspose", &["x", "f"], "end")),
+            vec![floats("f", &[3, 2, 2, 2], &[0.5; 24])],
+            "ConvTranspose:end",
+            "not quantized constants",
+        ),
+        (
+            one(with(
+                node("DepthToSpace", &["x"], "end"),
+                &[("blocksize", Int(1)), ("mode", Text("CRD"))],
+            )),
+            vec![],
+            "DepthToSpace:end",
+            "CRD",
+        ),
+        (
+            one(node("Max", &["x", "f"], "end")),
+            vec![floats("f", &[1, 3, 4, 4], &[0.5; 48])],
+            "Max:end",
+            "constant",
         ),
         (
             one(node("Slice", &["x", "two", "one", "one"], "end")),
