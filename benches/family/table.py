@@ -181,8 +181,6 @@ TAIL = """
   computed, with its taps padded to a multiple of its stride.
 - *U-Net, as published* has a mask for the middle 388x388 of its 572x572 input; `run` stretches it
   over the whole, so it is here to be measured, and the padded one to be used.
-- FCN's first convolution has a border of 100 pixels, wider than its window: it runs in tract, the rest
-  in integers.
 - FCN's 134 million parameters take an import of more than the usual 2 GB:
   `--import-memory 12000 --import-timeout 600`.
 

@@ -1,6 +1,6 @@
 //! Shapes of ONNX operators' results.
 
-use crate::program::Window;
+use crate::program::{Window, check};
 
 /// Elements of a shape; `None` where they cannot be counted.
 pub fn elements(shape: &[usize]) -> Option<u64> {
@@ -195,15 +195,27 @@ fn covers(start: i64, dilation: i64, kernel: i64, len: i64) -> bool {
     tap < kernel && start + tap * dilation < len
 }
 
-/// Whether a program may hold a window: its border is narrower than its kernel, the
-/// last one starts inside the picture, and no other would fit behind it.
+/// Whether a program may hold a window: its borders are within limits, and no other window
+/// would fit behind the last one.
 pub fn is_runnable(window: &Window, input: [u32; 2], output: [u32; 2]) -> bool {
     (0..2).all(|side| {
         let reach = (i64::from(window.kernel[side]) - 1) * i64::from(window.dilation[side]) + 1;
         let (stride, pad) = (i64::from(window.stride[side]), i64::from(window.pad[side]));
         let last = (i64::from(output[side]) - 1) * stride - pad;
         let input = i64::from(input[side]);
-        pad < reach && last < input && last + reach + stride > input
+        let border = i64::from(check::MAX_BORDER);
+        pad <= border && last < input + border && last + reach + stride > input
+    })
+}
+
+/// Whether the first and the last window begin and end on the picture, as those of a pool
+/// must: it makes nothing of zeros alone.
+pub fn begins_and_ends_inside(window: &Window, input: [u32; 2], output: [u32; 2]) -> bool {
+    (0..2).all(|side| {
+        let reach = (i64::from(window.kernel[side]) - 1) * i64::from(window.dilation[side]) + 1;
+        let (stride, pad) = (i64::from(window.stride[side]), i64::from(window.pad[side]));
+        let last = (i64::from(output[side]) - 1) * stride - pad;
+        pad < reach && last < i64::from(input[side])
     })
 }
 
@@ -261,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_border_as_wide_as_the_kernel_cannot_be_run() {
+    fn a_border_may_be_wider_than_the_kernel_and_has_a_limit() {
         let window = |pad| Window {
             kernel: [3, 3],
             stride: [1, 1],
@@ -269,8 +281,12 @@ mod tests {
             pad: [pad; 2],
         };
         assert!(is_runnable(&window(2), [4, 4], [6, 6]));
-        assert!(!is_runnable(&window(3), [4, 4], [7, 7]));
-        assert!(!is_runnable(&window(0), [4, 4], [5, 5]));
+        assert!(begins_and_ends_inside(&window(2), [4, 4], [6, 6]));
+        assert!(is_runnable(&window(100), [4, 4], [202, 202]));
+        assert!(!begins_and_ends_inside(&window(3), [4, 4], [7, 7]));
+        assert!(!begins_and_ends_inside(&window(0), [4, 4], [5, 5]));
+        assert!(!is_runnable(&window(1025), [4, 4], [2052, 2052]));
+        assert!(!is_runnable(&window(0), [4, 4], [1029, 1029]));
         assert!(!is_runnable(&window(0), [4, 4], [1, 1]));
     }
 

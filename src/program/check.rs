@@ -27,6 +27,9 @@ pub const MAX_CHANNELS: u32 = 1 << 16;
 pub const MAX_WINDOW: u32 = frame::MAX_SIDE;
 /// Most rows or columns a kernel may span, its dilation included.
 pub const MAX_EXTENT: u32 = 1 << 20;
+/// Most rows or columns of a border on one side of a picture. It may be wider than the window,
+/// as before the first convolution of FCN.
+pub const MAX_BORDER: u32 = 1 << 10;
 /// Most channels where each is a class: a label is one byte.
 pub const MAX_CLASSES: u32 = 256;
 

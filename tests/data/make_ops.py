@@ -533,6 +533,16 @@ def transposed(name, kernel, inputs=4, outputs=3, bias=True, forms=QDQ, **attrib
         return g.op("ConvTranspose", g.conv("x", 3, inputs), weights, *rest, **attributes)
 
 
+@case("space", EVERY, channels=4)
+def border_wider_than_the_window(g):
+    return g.conv("x", 3, 4, kernel=3, pads=[5, 4, 6, 3])
+
+
+@case("space", QDQ, channels=4)
+def border_wider_than_the_window_by_channel(g):
+    return g.conv(g.conv("x", 3, 4), 4, 4, kernel=3, group=4, pads=[4, 5, 3, 6], strides=[2, 1])
+
+
 transposed("transposed_2", 2, strides=[2, 2])
 transposed("transposed_4_pads", 4, strides=[2, 2], pads=[1, 1, 1, 1], bias=False)
 transposed("transposed_3_extra", 3, strides=[2, 2], pads=[1, 1, 1, 1], output_padding=[1, 1])

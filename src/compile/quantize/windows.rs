@@ -51,8 +51,7 @@ impl Walk<'_> {
         let sides = |size: Size| [size.height, size.width];
         if !shape::is_runnable(&window, sides(from), sides(to)) {
             return refused(format!(
-                "its windows of {:?} do not take {:?} with a border of {:?} to {:?}: some lie \
-                 outside the picture",
+                "its windows of {:?} do not take {:?} with a border of {:?} to {:?}",
                 window.kernel,
                 sides(from),
                 window.pad,
@@ -60,6 +59,23 @@ impl Walk<'_> {
             ));
         }
         Ok((codes.value, window))
+    }
+
+    /// As [`windowed`](Self::windowed), for a pool.
+    fn pooled(
+        &mut self,
+        node: &SourceNode,
+        state: &State,
+        window: Window,
+    ) -> Result<(ValueId, Window), Rejected> {
+        let (input, window) = self.windowed(node, state, window)?;
+        let from = self.net.value(input).size;
+        let to = self.result_size(node, Axes::NCHW)?;
+        let sides = |size: Size| [size.height, size.width];
+        if !shape::begins_and_ends_inside(&window, sides(from), sides(to)) {
+            return refused("some of its windows lie outside the picture");
+        }
+        Ok((input, window))
     }
 
     pub(super) fn average_pool(
@@ -75,7 +91,7 @@ impl Walk<'_> {
         if is_bordered && !count_outside && window.pad != [0, 0] {
             return refused("it has a border of its own beside that of Pad; merge the two");
         }
-        let (input, inner) = self.windowed(node, state, window)?;
+        let (input, inner) = self.pooled(node, state, window)?;
         if is_bordered {
             self.check_counted(node, input, inner, border)?;
         }
@@ -130,7 +146,7 @@ impl Walk<'_> {
             );
         }
         let bordered = State::Bordered(Box::new(State::Real(settled)), border);
-        let (_, window) = self.windowed(node, &bordered, window)?;
+        let (_, window) = self.pooled(node, &bordered, window)?;
         let settled = match inner {
             State::Codes(codes) => State::Codes(*codes),
             _ => State::Real(settled),

@@ -249,9 +249,9 @@ fn borders_that_are_not_of_zeros_are_refused() {
     assert_refused(nodes, vec![zeros_around()], "MaxPool:end", "the largest");
     let nodes = vec![pad(&["x", "pads"]), node("Sigmoid", &["p"], "end")];
     assert_refused(nodes, vec![zeros_around()], "Sigmoid:end", "border");
-    let wide = longs("pads", &[0, 0, 9, 0, 0, 0, 0, 0]);
+    let wide = longs("pads", &[0, 0, 1025, 0, 0, 0, 0, 0]);
     let nodes = vec![pad(&["x", "pads"]), node("Conv", &["p", "wf"], "end")];
-    assert_refused(nodes, vec![wide], "Conv:end", "outside the picture");
+    assert_refused(nodes, vec![wide], "Conv:end", "with a border of");
 }
 
 #[test]

@@ -258,11 +258,14 @@ fn window_rules() {
             },
             "kernel spans",
         ),
-        (|p| stem(p).window.pad[0] = 3, "border of 3 rows"),
+        (|p| stem(p).window.pad[0] = 1025, "border of 1025 rows"),
         (|p| stem(p).window.pad[0] = u32::MAX, "border of"),
         // One window too few, and one too many.
         (|p| stem(p).window.stride[0] = 1, "7 rows do not give 4"),
-        (|p| stem(p).window.stride[1] = 3, "9 columns do not give 5"),
+        (
+            |p| stem(p).window.stride[1] = 300,
+            "9 columns do not give 5",
+        ),
     ]);
 }
 
@@ -271,6 +274,13 @@ fn a_border_below_is_given_by_the_sizes() {
     // TensorFlow's SAME: the odd row of the border is below.
     let mut program = program();
     stem(&mut program).window.pad = [0, 1];
+    program.check().unwrap();
+}
+
+#[test]
+fn a_border_may_be_wider_than_the_window() {
+    let mut program = program();
+    stem(&mut program).window.pad[0] = 3;
     program.check().unwrap();
 }
 

@@ -1,6 +1,6 @@
 //! The rules of a window that moves over a picture.
 
-use super::{MAX_EXTENT, MAX_WINDOW};
+use super::{MAX_BORDER, MAX_EXTENT, MAX_WINDOW};
 use crate::program::{Tensor, Window};
 
 /// One direction of a window over a picture; every number fits 2^21.
@@ -62,16 +62,17 @@ impl Axis {
                 self.name
             ));
         }
-        if self.pad >= extent {
+        let border = i64::from(MAX_BORDER);
+        if self.pad > border {
             return Err(format!(
-                "its border of {} {} is not smaller than its kernel's {extent}",
+                "its border of {} {} is wider than {border}",
                 self.pad, self.name
             ));
         }
-        // The last window may reach past the picture, as far as a border would
-        // allow, and no window more would fit without one.
+        // The last window may lie past the picture, as far as a border would allow,
+        // and no window more would fit without one.
         let last = (self.output - 1) * self.stride - self.pad;
-        let fits = last < self.input && last + extent + self.stride > self.input;
+        let fits = last < self.input + border && last + extent + self.stride > self.input;
         if !fits {
             return Err(format!(
                 "{} {} do not give {} with kernel {}, stride {}, dilation {}, border {}",
