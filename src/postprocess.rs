@@ -3,8 +3,10 @@
 pub mod components;
 pub mod coverage;
 pub mod crf;
+pub mod effect;
 pub mod free_space;
 pub mod ground;
+pub mod guided;
 pub mod overlay;
 pub mod region;
 pub mod upsample;

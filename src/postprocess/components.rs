@@ -9,6 +9,9 @@ use std::cmp::Reverse;
 use super::region::ClassSet;
 use crate::mask::Mask;
 
+pub mod segment;
+pub mod shape;
+
 /// Which pixels are neighbours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Connectivity {
@@ -414,7 +417,7 @@ mod tests {
 
     use super::*;
 
-    fn mask(rows: &[&str]) -> Mask {
+    pub fn mask(rows: &[&str]) -> Mask {
         let labels = rows
             .iter()
             .flat_map(|row| row.bytes().map(|b| b - b'0'))
@@ -596,7 +599,7 @@ mod tests {
         );
     }
 
-    fn masks() -> impl Strategy<Value = Mask> {
+    pub fn masks() -> impl Strategy<Value = Mask> {
         (1u32..14, 1u32..14, 1u8..5).prop_flat_map(|(width, height, classes)| {
             prop::collection::vec(0..classes, (width * height) as usize).prop_map(move |labels| {
                 Mask {
@@ -608,7 +611,7 @@ mod tests {
         })
     }
 
-    fn connectivity() -> impl Strategy<Value = Connectivity> {
+    pub fn connectivity() -> impl Strategy<Value = Connectivity> {
         prop_oneof![Just(Connectivity::Four), Just(Connectivity::Eight)]
     }
 
