@@ -13,20 +13,24 @@ use thiserror::Error;
 use crate::input_file;
 
 pub mod camera;
+pub mod effect;
 pub mod free_space;
 pub mod heartbeat;
 pub mod pipeline;
 pub mod realtime;
 pub mod rule;
 pub mod settings;
+pub mod tiling;
 
 pub use camera::{CameraConfig, ControlValue};
+pub use effect::{EffectConfig, EffectKind};
 pub use free_space::FreeSpaceConfig;
 pub use heartbeat::{CompiledHeartbeat, HeartbeatConfig};
 pub use pipeline::{EngineUse, PipelineConfig};
 pub use realtime::RealtimeConfig;
 pub use rule::{CompiledRule, RuleConfig};
 pub use settings::{Flags, Origin, Setting, Settings};
+pub use tiling::Tiling;
 
 /// The config format this version reads.
 pub const FORMAT: u32 = 1;
@@ -56,7 +60,7 @@ pub struct RunConfig {
     /// Where results go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sinks: Option<Vec<String>>,
-    /// Which pictures are made: `mask`, `overlay`, `index`, `truth`, `frame`, `side`.
+    /// Which pictures are made: `mask`, `overlay`, `index`, `truth`, `frame`, `side`, `effect`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub visualize: Option<Vec<String>>,
     /// Opacity of the overlay, 0..=1.
@@ -87,6 +91,9 @@ pub struct RunConfig {
     /// What is done with masks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postprocess: Option<PostprocessConfig>,
+    /// An edited picture of each result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<EffectConfig>,
     /// What is measured of the free ground.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free_space: Option<FreeSpaceConfig>,
@@ -108,6 +115,10 @@ pub struct PostprocessConfig {
     /// Masks that vote over each pixel, an odd number from 3 to 15; 1 for no vote.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vote: Option<u32>,
+    /// Pictures larger than the model's input are cut into tiles: `true`, or by how many
+    /// pixels tiles overlap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tile: Option<Tiling>,
 }
 
 /// What is wrong with a config. The program exits with code 2.

@@ -35,6 +35,9 @@ pub enum PixelFormat {
     /// One JPEG picture; the stride is 0 and width and height are what the
     /// source announced (the picture's own header decides).
     Mjpeg,
+    /// One PNG picture that is upright and not interlaced, so that its rows can be
+    /// decoded one after the other; the stride is 0.
+    Png,
 }
 
 /// Which linear map takes Y'CbCr to R'G'B'.

@@ -56,6 +56,7 @@ mod reload;
 pub mod rule_set;
 pub mod stats;
 mod sync;
+mod tiler;
 pub mod turns;
 mod watchdog;
 pub mod worker;
@@ -121,6 +122,9 @@ pub struct Parts {
     pub min_area: u32,
     /// Masks that vote over each pixel; 1 for no vote.
     pub vote: u32,
+    /// Pixels by which the tiles of a larger picture overlap (horizontally, vertically),
+    /// each less than the model's side; none fits the whole picture into the model's input.
+    pub tile: Option<(u32, u32)>,
     /// What is measured of the free ground.
     pub free_space: Option<free_space::Plan>,
     /// What refines the masks, if anything.
@@ -158,6 +162,7 @@ impl Parts {
             frames: None,
             min_area: 0,
             vote: 1,
+            tile: None,
             free_space: None,
             crf: None,
             heartbeat: None,
@@ -240,6 +245,7 @@ pub fn run(
     let mut worker = Worker::new(parts.segmenter, parts.fit, &parts.classes, parts.min_area)
         .with_cpu(parts.cpu)
         .with_vote(parts.vote)
+        .with_tiles(parts.tile)
         .with_free_space(parts.free_space)
         .with_crf(parts.crf)
         .with_picture(parts.sinks.iter().any(|sink| sink.wants_picture()))

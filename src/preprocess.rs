@@ -15,9 +15,15 @@ use crate::kernels::variants::{COLOUR, Colour, best};
 pub mod colour;
 pub mod mjpeg;
 pub mod placement;
+pub mod png_rows;
 pub mod resize;
+pub mod source_rows;
+pub mod tiles;
 
 pub use placement::{Fit, Placement, WayBack};
+
+use png_rows::PngRows;
+use source_rows::{Rows, SourceRows};
 
 /// Grey that fills the border of a letterboxed picture.
 pub const PAD: [u8; 3] = [127; 3];
@@ -46,6 +52,14 @@ pub enum PreprocessError {
         /// The frame's sequence number.
         sequence: u64,
         /// The decoder's message.
+        reason: String,
+    },
+    /// The frame's PNG data cannot be decoded.
+    #[error("frame {sequence}: {reason}")]
+    Png {
+        /// The frame's sequence number.
+        sequence: u64,
+        /// The picture's name and the decoder's message.
         reason: String,
     },
     /// The frame's size or stride makes no sense.
@@ -134,11 +148,13 @@ impl Preprocessor {
     /// [`PreprocessError`] where the frame contradicts itself or cannot be
     /// decoded. The next frame may be converted all the same.
     pub fn run<'a>(&'a mut self, frame: &'a Frame) -> Result<Prepared<'a>, PreprocessError> {
-        let (rows, (width, height)) = if frame.format == PixelFormat::Mjpeg {
-            (None, self.decoder.decode(frame, &mut self.source)?)
-        } else {
-            let rows = colour::Rows::of(frame)?;
-            (Some(rows), (frame.width, frame.height))
+        let (rows, (width, height)) = match frame.format {
+            PixelFormat::Mjpeg => (None, self.decoder.decode(frame, &mut self.source)?),
+            PixelFormat::Png => (None, decode_png(frame, &mut self.source)?),
+            _ => {
+                let rows = colour::Rows::of(frame)?;
+                (Some(rows), (frame.width, frame.height))
+            }
         };
         let whole = match &rows {
             None => Some(self.source.as_slice()),
@@ -195,7 +211,42 @@ impl Preprocessor {
         })
     }
 
-    /// Moves the picture that [`run`](Self::run) has just made of `frame` into `rgb`,
+    /// The frame's rows at its own size, from top to bottom. Only where the picture is
+    /// [kept](Self::keep_picture), or is a JPEG, is it decoded whole.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run); a PNG may prove broken in any row.
+    pub fn rows<'a>(&'a mut self, frame: &'a Frame) -> Result<SourceRows<'a>, PreprocessError> {
+        let announced = (frame.width, frame.height);
+        let ((width, height), rows) = match frame.format {
+            PixelFormat::Mjpeg => {
+                let size = self.decoder.decode(frame, &mut self.source)?;
+                (size, Rows::Whole(&self.source))
+            }
+            PixelFormat::Png if self.keep_picture => {
+                let size = decode_png(frame, &mut self.source)?;
+                (size, Rows::Whole(&self.source))
+            }
+            PixelFormat::Png => (announced, Rows::Png(Box::new(PngRows::new(frame)?))),
+            _ => {
+                let rows = colour::Rows::of(frame)?;
+                if self.keep_picture && rows.tight_rgb().is_none() {
+                    rows.convert_all(self.colour, &mut self.source);
+                    (announced, Rows::Whole(&self.source))
+                } else {
+                    (announced, Rows::Plain(rows, self.colour))
+                }
+            }
+        };
+        Ok(SourceRows {
+            width,
+            height,
+            next: 0,
+            rows,
+        })
+    }
+
+    /// Moves the picture that [`run`](Self::run) or [`rows`](Self::rows) has just made of `frame` into `rgb`,
     /// without copying it: `height * width * 3` bytes. The buffer that was in `rgb`
     /// takes its place, in the frame where the picture was used as it lay there. Only
     /// for a picture that [was kept](Self::keep_picture).
@@ -213,6 +264,17 @@ impl Preprocessor {
             None => std::mem::swap(&mut self.source, rgb),
         }
     }
+}
+
+/// Decodes a whole PNG to RGB; gives its width and height.
+fn decode_png(frame: &Frame, out: &mut Vec<u8>) -> Result<(u32, u32), PreprocessError> {
+    let mut rows = PngRows::new(frame)?;
+    let row = frame.width as usize * 3;
+    out.resize(row * frame.height as usize, 0);
+    for row in out.chunks_exact_mut(row) {
+        rows.read(row)?;
+    }
+    Ok((frame.width, frame.height))
 }
 
 /// Refuses sizes that may not be allocated.

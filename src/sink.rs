@@ -11,23 +11,30 @@ use crate::mask::Mask;
 use crate::postprocess::free_space::FreeSpace;
 use crate::trigger::RunState;
 
+mod class_names;
+pub mod coco;
 #[cfg(target_os = "linux")]
 pub mod display;
+mod effect;
 mod fault;
 pub mod files;
 pub mod json;
+pub mod measure;
 pub mod null;
 mod options;
 mod proportions;
 mod rate;
+mod record;
 mod score;
 mod select;
 pub mod terminal;
 mod visual;
 
+pub use class_names::ClassNames;
+pub use effect::Effect;
 pub use options::SinkOptions;
 pub use score::{Score, score};
-pub use select::{check, open};
+pub use select::{check, check_classes, open};
 pub use visual::{UnknownVisual, Visual};
 
 /// Durations of the steps of one result.
@@ -136,28 +143,34 @@ impl Outcome {
     /// # Errors
     /// [`SinkError::Write`] naming the result and the buffer at fault.
     pub fn check(&self) -> Result<(), SinkError> {
-        let fault = |reason: String| SinkError::Write {
-            what: format!("result {}", self.index),
-            reason,
-        };
+        self.check_masks()?;
+        let (width, height) = (self.width, self.height);
+        let bytes = width as usize * height as usize * 3;
+        if self.rgb.len() != bytes {
+            return Err(self.fault(format!(
+                "the picture has {} bytes where {width}x{height} pixels take {bytes}",
+                self.rgb.len(),
+            )));
+        }
+        Ok(())
+    }
+
+    /// As [`check`](Self::check), for a sink that does not look at the picture.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn check_masks(&self) -> Result<(), SinkError> {
         let (width, height) = (self.width, self.height);
         if !size_is_allowed(width, height) {
-            return Err(fault(format!(
+            return Err(self.fault(format!(
                 "no picture has {width}x{height} pixels; sides are 1 to {MAX_SIDE}"
             )));
         }
         let pixels = width as usize * height as usize;
-        if self.rgb.len() != pixels * 3 {
-            return Err(fault(format!(
-                "the picture has {} bytes where {width}x{height} pixels take {}",
-                self.rgb.len(),
-                pixels * 3
-            )));
-        }
         let masks = [("mask", Some(&self.mask)), ("truth", self.truth.as_ref())];
         for (what, mask) in masks.into_iter().filter_map(|(n, m)| Some((n, m?))) {
             if (mask.width, mask.height) != (width, height) || mask.labels.len() != pixels {
-                return Err(fault(format!(
+                return Err(self.fault(format!(
                     "the {what} is {}x{} with {} labels beside a picture of {width}x{height}",
                     mask.width,
                     mask.height,
@@ -166,6 +179,13 @@ impl Outcome {
             }
         }
         Ok(())
+    }
+
+    fn fault(&self, reason: String) -> SinkError {
+        SinkError::Write {
+            what: format!("result {}", self.index),
+            reason,
+        }
     }
 
     /// From taking the picture to its result; zero where the stamps are swapped.

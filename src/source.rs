@@ -93,13 +93,27 @@ pub fn open(uri: &str) -> Result<Box<dyn FrameSource>, SourceError> {
 /// # Errors
 /// As [`open`].
 pub fn open_parsed(source: SourceUri) -> Result<Box<dyn FrameSource>, SourceError> {
+    open_as(source, false)
+}
+
+/// As [`open_parsed`], for pictures that are taken row by row: a PNG file is not decoded
+/// but comes as [`PixelFormat::Png`](crate::frame::PixelFormat::Png), where it can.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_for_tiles(source: SourceUri) -> Result<Box<dyn FrameSource>, SourceError> {
+    open_as(source, true)
+}
+
+fn open_as(source: SourceUri, by_rows: bool) -> Result<Box<dyn FrameSource>, SourceError> {
+    let pictures = |source: picture::PictureSource| Box::new(source.by_rows(by_rows));
     match source {
         SourceUri::Path(path) => match stream::open_recording(&path)? {
             Some(recording) => Ok(recording),
-            None => Ok(Box::new(picture::PictureSource::open(&path)?)),
+            None => Ok(pictures(picture::PictureSource::open(&path)?)),
         },
         SourceUri::Pattern(pattern) => {
-            Ok(Box::new(picture::PictureSource::open_pattern(&pattern)?))
+            Ok(pictures(picture::PictureSource::open_pattern(&pattern)?))
         }
         SourceUri::Stdin(pace) => stream::open_stdin(pace),
         SourceUri::Scene(request) => Ok(Box::new(scene::SceneSource::new(request)?)),

@@ -130,7 +130,7 @@ fn promised(frame: &Frame) -> Option<usize> {
         PixelFormat::I420 => Some(frame.stride * height + 2 * chroma * height.div_ceil(2)),
         PixelFormat::I422 => Some(frame.stride * height + 2 * chroma * height),
         PixelFormat::I444 => Some(frame.stride * height * 3),
-        PixelFormat::Mjpeg => None,
+        PixelFormat::Mjpeg | PixelFormat::Png => None,
         PixelFormat::Yuyv | PixelFormat::Nv12 => panic!("no such source here"),
     }
 }

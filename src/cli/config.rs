@@ -119,7 +119,8 @@ fn check(path: Option<PathBuf>, importer: &Importer) -> Result<()> {
 
 /// Checks one pipeline; tells what it has and what it wants for itself.
 fn check_one(settings: &Settings, importer: &Importer) -> Result<(String, Claims)> {
-    sink::check(&settings.sinks.value, &sink_options(settings)?)?;
+    let options = sink_options(settings)?;
+    sink::check(&settings.sinks.value, &options)?;
     let (name, classes) = if truth_of(settings)?.is_some() {
         ("truth".to_owned(), scene::classes())
     } else {
@@ -132,6 +133,7 @@ fn check_one(settings: &Settings, importer: &Importer) -> Result<(String, Claims
         .manifest;
         (manifest.name, manifest.classes)
     };
+    sink::check_classes(&settings.sinks.value, &options, &classes)?;
     let board = &settings.board.value;
     let rules = rule::compile(&settings.rules.value, &classes, board)?;
     let heartbeat = settings.heartbeat.value.as_ref();
@@ -209,6 +211,12 @@ fn rows(s: Settings) -> Result<Vec<Row>> {
         ("threads", s.threads.value.into(), s.threads.origin),
         ("min_area", s.min_area.value.into(), s.min_area.origin),
         ("vote", s.vote.value.into(), s.vote.origin),
+        (
+            "effect",
+            serde_json::to_value(&s.effect.value)?,
+            s.effect.origin,
+        ),
+        ("tile", serde_json::to_value(s.tile.value)?, s.tile.origin),
         ("free_space", drivable.into(), s.free_space.origin),
         (
             "dry_run_gpio",

@@ -3,13 +3,18 @@
 use std::collections::HashSet;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Result;
 
-use atrous::config::{Origin, Settings};
+use atrous::classes::Classes;
+use atrous::config::{ConfigError, EffectConfig, EffectKind, Origin, Setting, Settings};
+use atrous::frame::Frame;
+use atrous::postprocess::effect::{Backdrop, Change};
 use atrous::sink::terminal::{FiguresLine, stdout_is_live};
-use atrous::sink::{self, Sink, SinkOptions};
-use atrous::source::SourceUri;
+use atrous::sink::{self, ClassNames, Effect, Sink, SinkOptions};
+use atrous::source::picture::PictureSource;
+use atrous::source::{FrameSource, SourceUri};
 
 use super::Global;
 
@@ -72,6 +77,11 @@ impl Places {
         })
     }
 
+    /// Checks the sinks against the model's classes.
+    pub fn check_classes(&self, classes: &Classes) -> Result<()> {
+        Ok(sink::check_classes(&self.names, &self.options, classes)?)
+    }
+
     /// Opens the sinks.
     pub fn open(&self) -> Result<Vec<Box<dyn Sink>>> {
         let open = |name: &String| Ok(sink::open(name, &self.options)?);
@@ -85,9 +95,39 @@ pub fn sink_options(settings: &Settings) -> Result<SinkOptions> {
         visualize: settings.visualize.value.clone(),
         alpha: settings.alpha.value,
         keep: source_files(&SourceUri::parse(&settings.source.value)?),
+        effect: effect(&settings.effect)?,
         pipeline: settings.name.clone(),
         ..SinkOptions::default()
     })
+}
+
+/// The effect of the settings, with its picture.
+fn effect(setting: &Setting<Option<EffectConfig>>) -> Result<Option<Effect>> {
+    let Some(config) = &setting.value else {
+        return Ok(None);
+    };
+    let wrong = |reason: String| ConfigError::Value {
+        key: "effect".into(),
+        origin: setting.origin.to_string(),
+        reason,
+    };
+    let kept = ClassNames::parse(&config.classes).map_err(wrong)?;
+    let change = match EffectKind::parse(&config.kind).map_err(wrong)? {
+        EffectKind::Cutout => Change::Cutout,
+        EffectKind::Blur => Change::Blur,
+        EffectKind::Grayscale => Change::Grayscale,
+        EffectKind::Replace(path) => {
+            let mut frame = Frame::default();
+            let read = PictureSource::open(&path).and_then(|mut s| s.next_frame(&mut frame));
+            read.map_err(|error| wrong(error.to_string()))?;
+            Change::Replace(Backdrop {
+                width: frame.width,
+                height: frame.height,
+                rgb: Arc::new(frame.data),
+            })
+        }
+    };
+    Ok(Some(Effect { change, kept }))
 }
 
 /// The files that a source reads. What cannot be listed, the source itself will tell.

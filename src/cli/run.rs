@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Result, bail};
 use clap::Args;
 
-use atrous::config::{Flags, Settings};
+use atrous::config::{EffectConfig, Flags, Settings, Tiling};
 use atrous::pipeline::stats::Snapshot;
 use atrous::pipeline::{self, Parts, fleet};
 use atrous::realtime::Role;
@@ -33,7 +33,16 @@ use models::{Asked, Models};
 use prepared::Prepared;
 
 /// Schemes by which a first argument is known to be a sink, not a source.
-const SINK_SCHEMES: [&str; 6] = ["null:", "terminal:", "term:", "json:", "display:", "fb:"];
+const SINK_SCHEMES: [&str; 8] = [
+    "null:",
+    "terminal:",
+    "term:",
+    "json:",
+    "display:",
+    "fb:",
+    "measure:",
+    "coco:",
+];
 
 /// Arguments of `atrous run`.
 #[derive(Debug, Args)]
@@ -54,7 +63,9 @@ pub struct RunArgs {
     /// ctrl.NAME=VALUE, see `atrous devices`), synthetic://road?seed=1&size=640x480&fps=15.
     /// Sinks: terminal:, null:, json:, display: (a monitor, without a desktop;
     /// display:///dev/dri/card1?connector=HDMI-A-1&mode=1280x720 names one), fb:///dev/fb0 (a
-    /// framebuffer), a folder (out/), numbered files (out/mask_%05d.png), one new file
+    /// framebuffer), measure:cells.csv?min_area=20&mm_per_pixel=0.01 (or .json: area, box,
+    /// perimeter and centroid of every component), coco:out.json?classes=Car,Pedestrian
+    /// (annotations in COCO's format), a folder (out/), numbered files (out/mask_%05d.png), one new file
     /// (mask.png). Without a sink: terminal: on a terminal, null: elsewhere.
     #[arg(value_name = "SOURCE] [SINK")]
     places: Vec<String>,
@@ -75,10 +86,17 @@ pub struct RunArgs {
     /// Stop after this many results.
     #[arg(short = 'n', long, value_name = "N")]
     frames: Option<u64>,
-    /// Pictures to make: mask, overlay, index, truth, frame, side (comma separated). A display
-    /// shows the first.
+    /// Pictures to make: mask, overlay, index, truth, frame, side, effect (comma separated). A
+    /// display shows the first.
     #[arg(long, value_name = "LIST")]
     visualize: Option<String>,
+    /// Edit the picture: cutout, blur, grayscale or replace=PICTURE what does not belong to
+    /// --effect-classes. It is the picture `effect`, made where --visualize names no other.
+    #[arg(long, value_name = "KIND", requires = "effect_classes")]
+    effect: Option<String>,
+    /// Classes that an effect leaves as they are (Car,Pedestrian), or all but some (!Car).
+    #[arg(long, value_name = "CLASSES", requires = "effect")]
+    effect_classes: Option<String>,
     /// Opacity of the overlay, 0 to 1.
     #[arg(long, value_name = "SHARE")]
     alpha: Option<f32>,
@@ -91,6 +109,11 @@ pub struct RunArgs {
     vote: Option<u32>,
     #[command(flatten)]
     crf: CrfArgs,
+    /// Cut pictures larger than the model's input into tiles of its size, which overlap by so
+    /// many pixels (--tile=64; --tile alone: a quarter of its sides). Each pixel's label comes
+    /// from the tile whose centre is nearest.
+    #[arg(long, value_name = "OVERLAP", num_args = 0..=1, require_equals = true)]
+    tile: Option<Option<u32>>,
     /// Run config; atrous.toml in the current folder is read if there is one.
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -105,6 +128,13 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
+    fn effect(&self) -> Option<EffectConfig> {
+        Some(EffectConfig {
+            kind: self.effect.clone()?,
+            classes: self.effect_classes.clone()?,
+        })
+    }
+
     fn flags(&self) -> Flags {
         let is_sink = |p: &&String| SINK_SCHEMES.iter().any(|s| p.starts_with(s));
         let source_first = self.places.first().is_some_and(|p| !is_sink(&p));
@@ -121,6 +151,8 @@ impl RunArgs {
             frames: self.frames,
             min_area: self.min_area,
             vote: self.vote,
+            effect: self.effect(),
+            tile: (self.tile).map(|o| o.map_or(Tiling::Switch(true), Tiling::Overlap)),
             dry_run_gpio: self.dry_run_gpio,
         }
     }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::pipeline::Part;
 use super::{
-    CameraConfig, ConfigError, DEFAULT_NAME, EngineUse, FreeSpaceConfig, HeartbeatConfig,
-    RealtimeConfig, RuleConfig, RunConfig,
+    CameraConfig, ConfigError, DEFAULT_NAME, EffectConfig, EffectKind, EngineUse, FreeSpaceConfig,
+    HeartbeatConfig, RealtimeConfig, RuleConfig, RunConfig, Tiling,
 };
 use crate::board::Board;
 use crate::engine::MAX_THREADS;
@@ -76,6 +76,10 @@ pub struct Flags {
     pub min_area: Option<u32>,
     /// Masks that vote over each pixel.
     pub vote: Option<u32>,
+    /// What the picture `effect` shows.
+    pub effect: Option<EffectConfig>,
+    /// Whether large pictures are cut into tiles.
+    pub tile: Option<Tiling>,
     /// Print edges instead of driving pins.
     pub dry_run_gpio: bool,
 }
@@ -108,6 +112,10 @@ pub struct Settings {
     pub min_area: Setting<u32>,
     /// Masks that vote over each pixel, 1 for no vote; see [`vote::is_allowed`].
     pub vote: Setting<u32>,
+    /// What the picture `effect` shows, not yet checked against a model.
+    pub effect: Setting<Option<EffectConfig>>,
+    /// Whether large pictures are cut into tiles, not yet checked against a model.
+    pub tile: Setting<Tiling>,
     /// The free ground, not yet checked against a model.
     pub free_space: Setting<Option<FreeSpaceConfig>>,
     /// Print edges instead of driving pins.
@@ -220,6 +228,12 @@ impl Settings {
         }
 
         let threads = layers.threads(flags.threads, config.threads, &board.value)?;
+        let effect = layers.plain(
+            flags.effect.clone().map(Some),
+            config.effect.map(Some),
+            None,
+        );
+        let postprocess = config.postprocess.unwrap_or_default();
 
         let settings = Self {
             name: None,
@@ -235,11 +249,13 @@ impl Settings {
                 config.sinks,
                 vec![DEFAULT_SINK.into()],
             ),
-            visualize: visualize(layers, flags, config.visualize)?,
+            visualize: visualize(layers, flags, config.visualize, effect.value.is_some())?,
+            effect,
             alpha: layers.plain(flags.alpha, config.alpha, 0.5),
             frames: layers.plain(flags.frames.map(Some), config.frames.map(Some), None),
             min_area: layers.plain(flags.min_area, config.min_area, 0),
-            vote: layers.plain(flags.vote, config.postprocess.and_then(|p| p.vote), 1),
+            vote: layers.plain(flags.vote, postprocess.vote, 1),
+            tile: layers.plain(flags.tile, postprocess.tile, Tiling::default()),
             free_space: layers.plain(None, config.free_space.map(Some), None),
             dry_run_gpio: layers.plain(
                 flags.dry_run_gpio.then_some(true),
@@ -283,6 +299,8 @@ impl Settings {
             ("heartbeat", self.heartbeat.value == other.heartbeat.value),
             ("camera", self.camera.value == other.camera.value),
             ("vote", self.vote.value == other.vote.value),
+            ("effect", self.effect.value == other.effect.value),
+            ("tile", self.tile.value == other.tile.value),
             (
                 "free_space",
                 self.free_space.value == other.free_space.value,
@@ -325,6 +343,15 @@ impl Settings {
         if self.vote.value != 1 && !vote::is_allowed(self.vote.value) {
             let reason = "must be an odd number from 3 to 15, or 1 for no vote";
             return fail("vote", &self.vote.origin, reason);
+        }
+        if let Some(effect) = &self.effect.value
+            && let Err(reason) = EffectKind::parse(&effect.kind)
+        {
+            return fail("effect", &self.effect.origin, &reason);
+        }
+        if self.vote.value != 1 && self.tile.value.is_on() {
+            let reason = "masks of tiles do not vote; leave out tile or vote";
+            return fail("tile", &self.tile.origin, reason);
         }
         if self.sinks.value.is_empty() {
             return fail(
@@ -477,11 +504,12 @@ fn visualize(
     layers: &Layers<'_>,
     flags: &Flags,
     config: Option<Vec<String>>,
+    effect: bool,
 ) -> Result<Setting<Vec<Visual>>, ConfigError> {
     let text = layers.plain(
         flags.visualize.clone(),
         config.map(|list| list.join(",")),
-        "overlay".to_owned(),
+        if effect { "effect" } else { "overlay" }.to_owned(),
     );
     let value = Visual::parse_list(&text.value).map_err(|e| ConfigError::Value {
         key: "visualize".into(),

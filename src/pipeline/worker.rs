@@ -8,6 +8,7 @@ use super::control::Control;
 use super::mailbox::{CloseOnDrop, Put, Taken};
 use super::rule_set::RuleSet;
 use super::stats::Stats;
+use super::tiler::{Fault, Tiler};
 use super::turns::{Turn, Turns};
 use super::{Links, PipelineError};
 use crate::classes::Classes;
@@ -23,7 +24,7 @@ use crate::postprocess::coverage;
 use crate::postprocess::free_space::{FreeSpace, Meter, Plan};
 use crate::postprocess::region::RegionSpans;
 use crate::postprocess::vote::Vote;
-use crate::preprocess::{Fit, PAD, Preprocessor, WayBack};
+use crate::preprocess::{Fit, PAD, PreprocessError, Preprocessor, WayBack};
 use crate::sink::{Outcome, RuleState, Stages};
 
 /// The steps from a frame to an outcome, with their buffers.
@@ -41,6 +42,7 @@ pub struct Worker {
     spans_of: Option<(u64, (u32, u32))>,
     model_mask: Mask,
     vote: Option<Vote>,
+    tiler: Option<Tiler>,
     meter: Option<Meter>,
     labeller: Labeller,
     turns: Option<Arc<Turns>>,
@@ -67,6 +69,7 @@ impl Worker {
             spans_of: None,
             model_mask: Mask::default(),
             vote: None,
+            tiler: None,
             meter: None,
             labeller: Labeller::default(),
             turns: None,
@@ -101,6 +104,13 @@ impl Worker {
     /// So many masks vote over each pixel, see [`Vote::new`]; 1 for no vote.
     pub fn with_vote(mut self, masks: u32) -> Self {
         self.vote = (masks > 1).then(|| Vote::new(masks));
+        self
+    }
+
+    /// Cuts pictures that are larger than the model's input into tiles, which overlap by
+    /// so many pixels (horizontally, vertically); none for the whole picture at once.
+    pub fn with_tiles(mut self, overlap: Option<(u32, u32)>) -> Self {
+        self.tiler = overlap.map(Tiler::new);
         self
     }
 
@@ -152,7 +162,12 @@ impl Worker {
             }
             control.inference.work();
             self.rules = control.rules();
-            let usable = self.process(&mut frame, &mut outcome, stats);
+            // A picture of many tiles gets on with each.
+            let keep_on = || {
+                control.inference.work();
+                !outcomes.is_closed()
+            };
+            let usable = self.process_while(&mut frame, &mut outcome, stats, &keep_on);
             self.turn = None;
             control.inference.wait(None);
             if usable? {
@@ -203,10 +218,38 @@ impl Worker {
         outcome: &mut Outcome,
         stats: &Stats,
     ) -> Result<bool, PipelineError> {
-        let start = Instant::now();
-        let prepared = match self.preprocessor.run(frame) {
-            Ok(prepared) => prepared,
-            Err(error) => {
+        self.process_while(frame, outcome, stats, &|| true)
+    }
+
+    /// As [`process`](Self::process); `keep_on` is asked before each tile, where a picture
+    /// has several, and a frame that was given up is counted as superseded.
+    fn process_while(
+        &mut self,
+        frame: &mut Frame,
+        outcome: &mut Outcome,
+        stats: &Stats,
+        keep_on: &dyn Fn() -> bool,
+    ) -> Result<bool, PipelineError> {
+        let segmented = if self.is_tiled(frame) {
+            self.segment_tiles(frame, outcome, keep_on)
+        } else {
+            self.segment_whole(frame, outcome)
+        };
+        let Segmented {
+            width,
+            height,
+            preprocess,
+            inference,
+            end: inferred,
+        } = match segmented {
+            Ok(segmented) => segmented,
+            Err(Fault::Engine(error)) => return Err(error.into()),
+            Err(Fault::Refine(error)) => return Err(error.into()),
+            Err(Fault::Stopped) => {
+                stats.count(|c| c.superseded += 1);
+                return Ok(false);
+            }
+            Err(Fault::Picture(error)) => {
                 let mut bad = 0;
                 stats.count(|c| {
                     c.bad += 1;
@@ -216,41 +259,6 @@ impl Worker {
                 return Ok(false);
             }
         };
-        let (width, height, placement) = (prepared.width, prepared.height, prepared.placement);
-        let preprocessed = Instant::now();
-
-        if let Some(truth) = &frame.truth {
-            self.segmenter.hint(truth);
-        }
-        match &mut self.crf {
-            None => self
-                .segmenter
-                .segment(prepared.model_rgb, &mut self.model_mask)?,
-            Some(crf) => crf.infer(&mut *self.segmenter, prepared.model_rgb)?,
-        }
-        self.turn = None;
-        let inferred = Instant::now();
-        let mut voted = |mask: &mut Mask| match &mut self.vote {
-            Some(vote) => vote.run(mask, (width, height), frame.captured),
-            None => frame.captured,
-        };
-        match (&mut self.crf, prepared.source_rgb) {
-            (Some(crf), Some(rgb)) => {
-                crf.refine(rgb, &placement, &mut self.way_back, &mut outcome.mask)?;
-                outcome.captured = voted(&mut outcome.mask);
-            }
-            _ => {
-                outcome.captured = voted(&mut self.model_mask);
-                self.way_back
-                    .run(&placement, &self.model_mask, &mut outcome.mask);
-            }
-        }
-        if self.wants_picture {
-            self.preprocessor.take_source(frame, &mut outcome.rgb);
-        } else {
-            outcome.rgb.clear();
-        }
-
         if self.min_area > 0 {
             self.labeller.remove_small(
                 &mut outcome.mask,
@@ -289,14 +297,106 @@ impl Worker {
         outcome.stamp = frame.stamp;
         outcome.finished = clock::now();
         outcome.stages = Stages {
-            preprocess: preprocessed - start,
-            inference: inferred - preprocessed,
+            preprocess,
+            inference,
             postprocess: done - inferred,
         };
         let age = outcome.finished.saturating_sub(outcome.captured);
         outcome.counters = stats.result(age, frame.stamp, &outcome.stages);
         self.index += 1;
         Ok(true)
+    }
+
+    /// Whether a frame is larger than the model's input and is to be cut.
+    fn is_tiled(&self, frame: &Frame) -> bool {
+        let shape = self.segmenter.shape();
+        self.tiler.is_some() && Tiler::takes(frame.width, frame.height, shape)
+    }
+
+    /// Fits the whole picture into the model's input, and its mask back.
+    fn segment_whole(
+        &mut self,
+        frame: &mut Frame,
+        outcome: &mut Outcome,
+    ) -> Result<Segmented, Fault> {
+        let start = Instant::now();
+        let prepared = self.preprocessor.run(frame)?;
+        let (width, height, placement) = (prepared.width, prepared.height, prepared.placement);
+        let preprocessed = Instant::now();
+
+        if let Some(truth) = &frame.truth {
+            self.segmenter.hint(truth);
+        }
+        match &mut self.crf {
+            None => self
+                .segmenter
+                .segment(prepared.model_rgb, &mut self.model_mask),
+            Some(crf) => crf.infer(&mut *self.segmenter, prepared.model_rgb),
+        }
+        .map_err(Fault::Engine)?;
+        self.turn = None;
+        let inferred = Instant::now();
+        let mut voted = |mask: &mut Mask| match &mut self.vote {
+            Some(vote) => vote.run(mask, (width, height), frame.captured),
+            None => frame.captured,
+        };
+        match (&mut self.crf, prepared.source_rgb) {
+            (Some(crf), Some(rgb)) => {
+                crf.refine(rgb, &placement, &mut self.way_back, &mut outcome.mask)
+                    .map_err(Fault::Refine)?;
+                outcome.captured = voted(&mut outcome.mask);
+            }
+            _ => {
+                outcome.captured = voted(&mut self.model_mask);
+                self.way_back
+                    .run(&placement, &self.model_mask, &mut outcome.mask);
+            }
+        }
+        self.take_picture(frame, outcome);
+        Ok(Segmented {
+            width,
+            height,
+            preprocess: preprocessed - start,
+            inference: inferred - preprocessed,
+            end: inferred,
+        })
+    }
+
+    /// Runs the model on each tile of the picture.
+    fn segment_tiles(
+        &mut self,
+        frame: &mut Frame,
+        outcome: &mut Outcome,
+        keep_on: &dyn Fn() -> bool,
+    ) -> Result<Segmented, Fault> {
+        let start = Instant::now();
+        let mut rows = self.preprocessor.rows(frame)?;
+        let (width, height) = (rows.width, rows.height);
+        let (tiler, segmenter) = (&mut self.tiler, self.segmenter.as_mut());
+        let inference = match tiler {
+            Some(tiler) => tiler.run(&mut rows, segmenter, keep_on, &mut outcome.mask)?,
+            None => unreachable!("only a worker with a tiler comes here"),
+        };
+        drop(rows);
+        self.turn = None;
+        self.take_picture(frame, outcome);
+        outcome.captured = frame.captured;
+        let end = Instant::now();
+        Ok(Segmented {
+            width,
+            height,
+            preprocess: (end - start).saturating_sub(inference),
+            inference,
+            end,
+        })
+    }
+
+    fn take_picture(&mut self, frame: &mut Frame, outcome: &mut Outcome) {
+        if self.wants_picture {
+            self.preprocessor.take_source(frame, &mut outcome.rgb);
+        } else {
+            outcome.rgb.clear();
+        }
     }
 
     fn fit_regions(&mut self, width: u32, height: u32) {
@@ -317,6 +417,22 @@ impl Worker {
                 );
             }
         }
+    }
+}
+
+/// What is known of a frame that has its mask.
+struct Segmented {
+    width: u32,
+    height: u32,
+    preprocess: Duration,
+    inference: Duration,
+    /// When the model had seen it.
+    end: Instant,
+}
+
+impl From<PreprocessError> for Fault {
+    fn from(error: PreprocessError) -> Self {
+        Self::Picture(error)
     }
 }
 

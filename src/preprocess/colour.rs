@@ -78,10 +78,10 @@ impl Layout {
             PixelFormat::I420 => (width, half_stride, half_width, height.div_ceil(2), 2),
             PixelFormat::I422 => (width, half_stride, half_width, height, 2),
             PixelFormat::I444 => (width, stride, width, height, 2),
-            PixelFormat::Mjpeg => {
+            PixelFormat::Mjpeg | PixelFormat::Png => {
                 return Err(geometry(
                     frame,
-                    "JPEG data where plain pixels were expected",
+                    "a coded picture where plain pixels were expected",
                 ));
             }
         };
@@ -215,7 +215,7 @@ impl<'a> Rows<'a> {
             PixelFormat::I444 => {
                 YuvRow::FullPlanar(row, other(second, y, width), other(third, y, width))
             }
-            PixelFormat::Mjpeg => unreachable!("refused by the layout"),
+            PixelFormat::Mjpeg | PixelFormat::Png => unreachable!("refused by the layout"),
         };
         kernel(&self.factors, row, out);
     }
@@ -565,6 +565,7 @@ mod tests {
             format in prop::sample::select(vec![
                 PixelFormat::Rgb8, PixelFormat::Grey8, PixelFormat::Yuyv, PixelFormat::Nv12,
                 PixelFormat::I420, PixelFormat::I422, PixelFormat::I444, PixelFormat::Mjpeg,
+                PixelFormat::Png,
             ]),
             width in 0u32..12, height in 0u32..12, stride in 0usize..40,
             data in prop::collection::vec(any::<u8>(), 0..700),

@@ -75,7 +75,7 @@ impl DisplaySink {
             screen,
             visualize: options.visualize.clone(),
             alpha: options.alpha,
-            painter: Painter::default(),
+            painter: Painter::new(options.effect.clone()),
             scaler: Scaler::default(),
             line: String::new(),
             rate: Rate::default(),

@@ -15,9 +15,10 @@ use std::path::{Path, PathBuf};
 use super::fault::fault;
 use super::options::SinkOptions;
 use super::visual::Painter;
-use super::{Outcome, Sink, SinkError, Visual};
+use super::{Effect, Outcome, Sink, SinkError, Visual};
 use crate::classes::Classes;
 use crate::output_file::Partial;
+use crate::postprocess::effect::Change;
 
 mod encode;
 mod target;
@@ -52,7 +53,19 @@ impl FilesPlan {
                 "no picture is chosen: name at least one, such as overlay".into(),
             ));
         }
+        let effect = options.visualize.contains(&Visual::Effect);
+        if effect && options.effect.is_none() {
+            return Err(bad(
+                "no effect is chosen: name one with --effect, such as blur, or leave 'effect' \
+                 out of the pictures"
+                    .into(),
+            ));
+        }
         if target.format() == Format::Jpeg {
+            let change = options.effect.as_ref().map(|effect| &effect.change);
+            if effect && change == Some(&Change::Cutout) {
+                return Err(bad("JPEG has no alpha: write a cutout as .png".into()));
+            }
             if options.visualize.contains(&Visual::Index) {
                 return Err(bad(
                     "JPEG changes class indices: write 'index' as .png".into()
@@ -71,6 +84,12 @@ impl FilesPlan {
         };
         plan.check_single().map_err(bad)?;
         Ok(plan)
+    }
+
+    /// The effect that is shown, where one is.
+    pub fn effect(&self) -> Option<&Effect> {
+        let shown = self.options.visualize.contains(&Visual::Effect);
+        self.options.effect.as_ref().filter(|_| shown)
     }
 
     /// Whether this is one file for one result.
@@ -111,8 +130,8 @@ impl FilesPlan {
         fs::create_dir_all(folder).map_err(|error| fault(folder.display().to_string(), &error))?;
         Ok(FilesSink {
             target: self.target,
+            painter: Painter::new(self.options.effect.clone()),
             options: self.options,
-            painter: Painter::default(),
             encoded: Vec::new(),
             missed_truth: false,
         })
@@ -131,7 +150,11 @@ pub struct FilesSink {
 
 impl Sink for FilesSink {
     fn consume(&mut self, outcome: &Outcome, classes: &Classes) -> Result<(), SinkError> {
-        outcome.check()?;
+        if self.wants_picture() {
+            outcome.check()?;
+        } else {
+            outcome.check_masks()?;
+        }
         let format = self.target.format();
         let names = self.target.next(outcome.index, outcome.name.as_deref())?;
         for &visual in &self.options.visualize {
@@ -165,6 +188,10 @@ impl Sink for FilesSink {
 
     fn wants_every_result(&self) -> bool {
         true
+    }
+
+    fn wants_picture(&self) -> bool {
+        self.options.visualize.iter().any(|v| v.needs_picture())
     }
 }
 

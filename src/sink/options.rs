@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use super::Visual;
 use super::terminal::FiguresLine;
+use super::{Effect, Visual};
 
 /// How results are drawn and encoded.
 #[derive(Debug, Clone)]
@@ -14,6 +14,8 @@ pub struct SinkOptions {
     pub visualize: Vec<Visual>,
     /// Weight of the class colour in an overlay, 0..=1.
     pub alpha: f32,
+    /// What [`Visual::Effect`] shows; must be there where that is chosen.
+    pub effect: Option<Effect>,
     /// Quality of JPEG files, 1..=100.
     pub jpeg_quality: u8,
     /// Colour in the terminal; without it a letter stands for a class.
@@ -34,6 +36,7 @@ impl Default for SinkOptions {
         Self {
             visualize: vec![Visual::Overlay],
             alpha: 0.5,
+            effect: None,
             jpeg_quality: 90,
             colour: true,
             keep: HashSet::new(),

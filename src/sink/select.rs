@@ -1,18 +1,23 @@
 //! Which sink a name on the command line means.
 
 use std::io::stdout;
+use std::path::{Path, PathBuf};
 
+use super::coco::CocoPlan;
 #[cfg(target_os = "linux")]
 use super::display::{Address, DisplaySink};
 use super::files::{FilesPlan, SHELL_HINT};
 use super::json::JsonSink;
+use super::measure::MeasurePlan;
 use super::null::NullSink;
 use super::terminal::TerminalSink;
-use super::{Sink, SinkError, SinkOptions};
+use super::{Effect, Sink, SinkError, SinkOptions};
+use crate::classes::Classes;
 
 const FORMS: &str = "known are null:, terminal: (or term:), display: (or \
-                     display:///dev/dri/card1?connector=HDMI-A-1), fb:///dev/fb0, json:, a folder \
-                     (out/), numbered files (out/mask_%05d.png) and one file (mask.png)";
+                     display:///dev/dri/card1?connector=HDMI-A-1), fb:///dev/fb0, json:, \
+                     measure:FILE.csv, coco:FILE.json, a folder (out/), numbered files \
+                     (out/mask_%05d.png) and one file (mask.png)";
 
 /// Opens the sink that `uri` names:
 ///
@@ -23,6 +28,10 @@ const FORMS: &str = "known are null:, terminal: (or term:), display: (or \
 ///   names the card, the connector and the mode, each of which may go;
 /// - `fb:///dev/fb0` shows it on a framebuffer device;
 /// - `json:` prints a line of JSON a result on stdout;
+/// - `measure:cells.csv` (or `.json`) measures every component, see [`super::measure`];
+///   options are `classes`, `min_area`, `mm_per_pixel` and `neighbours`;
+/// - `coco:annotations.json` writes annotations in COCO's format, see [`super::coco`];
+///   options are `classes`, `min_area`, `per`, `segmentation` and `neighbours`;
 /// - a path that ends in `/`, has no extension or is an existing folder: a
 ///   folder of pictures;
 /// - a `.png`, `.jpg` or `.jpeg` path with one printf-style counter in its file
@@ -50,6 +59,8 @@ pub fn open(uri: &str, options: &SinkOptions) -> Result<Box<dyn Sink>, SinkError
         ),
         #[cfg(target_os = "linux")]
         Kind::Display(address) => Box::new(DisplaySink::open(uri, &address, options)?),
+        Kind::Measure(plan) => Box::new(plan.open()?),
+        Kind::Coco(plan) => Box::new(plan.open()?),
         Kind::Files(plan) => Box::new(plan.open()?),
     })
 }
@@ -63,6 +74,7 @@ pub fn open(uri: &str, options: &SinkOptions) -> Result<Box<dyn Sink>, SinkError
 /// that may be the first one's: a card and a framebuffer have one user.
 pub fn check(names: &[String], options: &SinkOptions) -> Result<(), SinkError> {
     let mut single = None;
+    let mut records: Vec<(&String, PathBuf)> = Vec::new();
     #[cfg(target_os = "linux")]
     let mut displays: Vec<(&String, Address)> = Vec::new();
     for name in names {
@@ -70,7 +82,17 @@ pub fn check(names: &[String], options: &SinkOptions) -> Result<(), SinkError> {
             uri: name.clone(),
             reason,
         };
-        match Kind::parse(name, options)? {
+        let kind = Kind::parse(name, options)?;
+        if let Some(path) = kind.record() {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            if let Some((first, _)) = records.iter().find(|(_, other)| *other == path) {
+                return Err(clash(format!(
+                    "is the file of '{first}' as well; give each its own"
+                )));
+            }
+            records.push((name, path));
+        }
+        match kind {
             Kind::Files(plan) if plan.is_single() => {
                 if let Some(first) = single.replace(name) {
                     return Err(clash(format!(
@@ -97,16 +119,55 @@ pub fn check(names: &[String], options: &SinkOptions) -> Result<(), SinkError> {
     Ok(())
 }
 
+/// Whether the model has every class that the sinks name, which only a model can tell.
+///
+/// # Errors
+/// [`SinkError::BadUri`], naming the class and those there are.
+pub fn check_classes(
+    names: &[String],
+    options: &SinkOptions,
+    classes: &Classes,
+) -> Result<(), SinkError> {
+    let of_effect = |effect: &Effect| effect.kept.resolve(classes).map(drop);
+    for name in names {
+        let kind = Kind::parse(name, options)?;
+        let resolved = match &kind {
+            Kind::Measure(plan) => plan.classes().resolve(classes).map(drop),
+            Kind::Coco(plan) => plan.classes().resolve(classes).map(drop),
+            #[cfg(target_os = "linux")]
+            Kind::Display(_) => options.effect.iter().try_for_each(&of_effect),
+            Kind::Files(plan) => plan.effect().map_or(Ok(()), &of_effect),
+            _ => continue,
+        };
+        resolved.map_err(|reason| SinkError::BadUri {
+            uri: name.clone(),
+            reason,
+        })?;
+    }
+    Ok(())
+}
+
 enum Kind {
     Null,
     Json,
     Terminal,
     #[cfg(target_os = "linux")]
     Display(Address),
+    Measure(MeasurePlan),
+    Coco(CocoPlan),
     Files(Box<FilesPlan>),
 }
 
 impl Kind {
+    /// The one file that it writes for a whole run, where it is of that kind.
+    fn record(&self) -> Option<&Path> {
+        match self {
+            Self::Measure(plan) => Some(plan.path()),
+            Self::Coco(plan) => Some(plan.path()),
+            _ => None,
+        }
+    }
+
     fn parse(uri: &str, options: &SinkOptions) -> Result<Self, SinkError> {
         let bad = |reason: String| SinkError::BadUri {
             uri: uri.into(),
@@ -121,13 +182,20 @@ impl Kind {
         let Some((scheme, rest)) = split_scheme(uri) else {
             return match uri {
                 "" | "-" => Err(bad(format!("names nothing to write to; {FORMS}"))),
-                "null" | "terminal" | "term" | "json" | "display" | "fb" => Err(bad(format!(
-                    "write '{uri}:' for the sink, '{uri}/' for a folder"
-                ))),
+                "null" | "terminal" | "term" | "json" | "display" | "fb" | "measure" | "coco" => {
+                    Err(bad(format!(
+                        "write '{uri}:' for the sink, '{uri}/' for a folder"
+                    )))
+                }
                 path => FilesPlan::new(path, options).map(|plan| Self::Files(Box::new(plan))),
             };
         };
         let scheme = scheme.to_ascii_lowercase();
+        match scheme.as_str() {
+            "measure" => return MeasurePlan::parse(rest).map(Self::Measure).map_err(bad),
+            "coco" => return CocoPlan::parse(rest).map(Self::Coco).map_err(bad),
+            _ => {}
+        }
         #[cfg(target_os = "linux")]
         if let Some(address) = Address::parse(&scheme, rest) {
             return address.map(Self::Display).map_err(bad);
@@ -173,6 +241,23 @@ mod tests {
         for uri in ["null:", "null://", "json:", "JSON:", "term:", "terminal:"] {
             assert!(open(uri, &SinkOptions::default()).is_ok(), "{uri}");
         }
+    }
+
+    #[test]
+    fn a_file_has_one_sink_and_classes_are_the_models() {
+        let options = SinkOptions::default();
+        let names = |list: &[&str]| list.iter().map(|&n| n.to_owned()).collect::<Vec<_>>();
+        let twice = names(&["measure:a.json", "coco:./a.json?per=class"]);
+        let error = check(&twice, &options).unwrap_err().to_string();
+        assert!(error.contains("'measure:a.json'"), "{error}");
+        let apart = names(&["measure:a.csv", "coco:a.json", "measure:a.json?classes=x"]);
+        assert_eq!(check(&apart[..2], &options), Ok(()));
+        assert_eq!(
+            check_classes(&apart[..2], &options, &Classes::default()),
+            Ok(())
+        );
+        let error = check_classes(&apart, &options, &Classes::default()).unwrap_err();
+        assert!(error.to_string().contains("class 'x'"), "{error}");
     }
 
     #[test]

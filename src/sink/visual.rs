@@ -5,8 +5,9 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use super::Outcome;
+use super::{Effect, Outcome};
 use crate::classes::Classes;
+use crate::postprocess::effect::Changer;
 use crate::postprocess::overlay::{colour_mask, overlay};
 
 /// A kind of picture made of a result.
@@ -24,17 +25,21 @@ pub enum Visual {
     Frame,
     /// Picture, overlay and, where known, truth, side by side.
     Side,
+    /// The picture with all but some classes changed: see
+    /// [`SinkOptions::effect`](super::SinkOptions::effect).
+    Effect,
 }
 
 impl Visual {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Mask,
         Self::Overlay,
         Self::Index,
         Self::Truth,
         Self::Frame,
         Self::Side,
+        Self::Effect,
     ];
 
     /// The word that names it on the command line and in file names.
@@ -46,6 +51,15 @@ impl Visual {
             Self::Truth => "truth",
             Self::Frame => "frame",
             Self::Side => "side",
+            Self::Effect => "effect",
+        }
+    }
+
+    /// Whether it shows the picture, so that [`Outcome::rgb`] must be there.
+    pub fn needs_picture(self) -> bool {
+        match self {
+            Self::Overlay | Self::Frame | Self::Side | Self::Effect => true,
+            Self::Mask | Self::Index | Self::Truth => false,
         }
     }
 
@@ -91,7 +105,9 @@ impl FromStr for Visual {
 
 /// A word that is no kind of picture, or one too many.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{problem} picture '{given}': choose among mask, overlay, index, truth, frame, side")]
+#[error(
+    "{problem} picture '{given}': choose among mask, overlay, index, truth, frame, side, effect"
+)]
 pub struct UnknownVisual {
     /// The word as given.
     pub given: String,
@@ -101,8 +117,10 @@ pub struct UnknownVisual {
 /// Bytes of one drawn picture; buffers are reused from one result to the next.
 #[derive(Debug, Default)]
 pub(super) struct Painter {
+    effect: Option<Effect>,
     pixels: Vec<u8>,
     part: Vec<u8>,
+    changer: Changer,
 }
 
 /// A drawn picture.
@@ -111,15 +129,23 @@ pub(super) struct Painting<'a> {
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
-    /// One byte a pixel instead of three.
-    pub grey: bool,
+    /// Bytes of a pixel: 1 for grey, 3 for red, green and blue, 4 with alpha after them.
+    pub channels: usize,
     /// The pixels, row-major without padding.
     pub pixels: &'a [u8],
 }
 
 impl Painter {
+    /// With the effect that [`Visual::Effect`] shows.
+    pub fn new(effect: Option<Effect>) -> Self {
+        Self {
+            effect,
+            ..Self::default()
+        }
+    }
+
     /// Draws an outcome that passed [`Outcome::check`]. `None` where the
-    /// picture needs a truth that is not known.
+    /// picture needs a truth that is not known, or an effect that was not chosen.
     pub fn paint<'a>(
         &'a mut self,
         visual: Visual,
@@ -128,9 +154,13 @@ impl Painter {
         alpha: f32,
     ) -> Option<Painting<'a>> {
         let mut width = outcome.width;
+        let mut channels = 3;
         let pixels = match visual {
             Visual::Frame => &outcome.rgb,
-            Visual::Index => &outcome.mask.labels,
+            Visual::Index => {
+                channels = 1;
+                &outcome.mask.labels
+            }
             Visual::Mask => {
                 colour_mask(&outcome.mask, classes, &mut self.pixels);
                 &self.pixels
@@ -141,6 +171,15 @@ impl Painter {
             }
             Visual::Overlay => {
                 blend(outcome, classes, alpha, &mut self.pixels);
+                &self.pixels
+            }
+            Visual::Effect => {
+                let effect = self.effect.as_ref()?;
+                let kept = effect.kept(classes);
+                channels = effect.change.channels();
+                let (rgb, mask) = (&outcome.rgb, &outcome.mask);
+                self.changer
+                    .run(rgb, mask, &kept, &effect.change, &mut self.pixels);
                 &self.pixels
             }
             Visual::Side => {
@@ -164,7 +203,7 @@ impl Painter {
         Some(Painting {
             width,
             height: outcome.height,
-            grey: visual == Visual::Index,
+            channels,
             pixels,
         })
     }
@@ -261,6 +300,6 @@ mod tests {
         let index = painter
             .paint(Visual::Index, &outcome, &classes(), 0.5)
             .unwrap();
-        assert!(index.grey && index.pixels == [0, 1]);
+        assert!(index.channels == 1 && index.pixels == [0, 1]);
     }
 }

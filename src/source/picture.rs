@@ -21,7 +21,9 @@ const MAX_DECODED: u64 = MAX_PIXELS * 4;
 /// The file name endings a folder is searched for.
 const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
 
-/// PNG and JPEG files as frames, in order. Every frame is RGB.
+/// PNG and JPEG files as frames, in order. Every frame is RGB: grey is repeated, 16 bits
+/// are rounded to 8, palettes looked up, CMYK and YCCK converted without a profile. Alpha
+/// is dropped, so that what lies below it shows, however transparent.
 ///
 /// A file that cannot be decoded gives [`SourceError::Corrupt`] and keeps its number;
 /// the next call goes on with the next file. An orientation in the file's EXIF data is applied.
@@ -29,6 +31,8 @@ pub struct PictureSource {
     uri: String,
     files: Vec<PathBuf>,
     next: usize,
+    /// Whether a PNG stays as it is in the file.
+    by_rows: bool,
     /// The encoded file, kept for its allocation.
     encoded: Vec<u8>,
 }
@@ -115,11 +119,19 @@ impl PictureSource {
         self
     }
 
+    /// Whether PNG files come as [`PixelFormat::Png`], for whoever takes them row by row;
+    /// those that are interlaced, or turned by EXIF data, come as RGB all the same.
+    pub fn by_rows(mut self, by_rows: bool) -> Self {
+        self.by_rows = by_rows;
+        self
+    }
+
     fn over(uri: String, files: Vec<PathBuf>) -> Self {
         Self {
             uri,
             files,
             next: 0,
+            by_rows: false,
             encoded: Vec::new(),
         }
     }
@@ -132,12 +144,11 @@ impl FrameSource for PictureSource {
         };
         let sequence = self.next as u64;
         self.next += 1;
-        read_picture(path, &mut self.encoded, frame).map_err(|reason| SourceError::Corrupt {
+        let read = read_picture(path, &mut self.encoded, self.by_rows, frame);
+        read.map_err(|reason| SourceError::Corrupt {
             what: path.display().to_string(),
             reason,
         })?;
-        frame.stride = frame.width as usize * 3;
-        frame.format = PixelFormat::Rgb8;
         frame.colour = ColourSpace::default();
         frame.sequence = sequence;
         frame.captured = clock::now();
@@ -200,7 +211,12 @@ fn pictures_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// Reads and decodes one file; sets the frame's size and data.
-fn read_picture(path: &Path, encoded: &mut Vec<u8>, frame: &mut Frame) -> Result<(), String> {
+fn read_picture(
+    path: &Path,
+    encoded: &mut Vec<u8>,
+    by_rows: bool,
+    frame: &mut Frame,
+) -> Result<(), String> {
     // Asked by name: opening a pipe that took the file's place would wait for ever.
     match fs::metadata(path) {
         Ok(metadata) if !metadata.is_file() => return Err("not a regular file".to_owned()),
@@ -215,8 +231,34 @@ fn read_picture(path: &Path, encoded: &mut Vec<u8>, frame: &mut Frame) -> Result
         return Err(format!("larger than the limit of {} MiB", MAX_FILE >> 20));
     }
     // The decoders have a history of panics on files made to break them.
-    guard::contain(|| decode(encoded, frame))
-        .unwrap_or_else(|panic| Err(format!("the decoder failed: {panic}")))
+    let decoded = guard::contain(|| {
+        if by_rows && let Some((width, height)) = size_of_plain_png(encoded) {
+            (frame.width, frame.height) = (width, height);
+            return Ok(PixelFormat::Png);
+        }
+        decode(encoded, frame).map(|()| PixelFormat::Rgb8)
+    });
+    frame.format = decoded.unwrap_or_else(|panic| Err(format!("the decoder failed: {panic}")))?;
+    frame.stride = match frame.format {
+        PixelFormat::Png => {
+            std::mem::swap(&mut frame.data, encoded);
+            0
+        }
+        _ => frame.width as usize * 3,
+    };
+    Ok(())
+}
+
+/// Width and height of a PNG whose rows are those of the upright picture in order. `None`
+/// for everything else, broken files among it, and for what is larger than a frame may be.
+fn size_of_plain_png(encoded: &[u8]) -> Option<(u32, u32)> {
+    let reader = png::Decoder::new(Cursor::new(encoded)).read_info().ok()?;
+    let info = reader.info();
+    let exif = info.exif_metadata.as_deref();
+    let orientation = exif.and_then(Orientation::from_exif_chunk);
+    let turned = orientation.is_some_and(|found| found != Orientation::NoTransforms);
+    let plain = !info.interlaced && !turned && size_is_allowed(info.width, info.height);
+    plain.then_some((info.width, info.height))
 }
 
 /// Decodes a PNG or JPEG; sets the frame's size and data.

@@ -121,7 +121,7 @@ impl FrameKind {
                 plane(width, height, &cr);
             }
             PixelFormat::Grey8 => plane(width, height, &luma),
-            PixelFormat::Rgb8 | PixelFormat::Mjpeg => {
+            PixelFormat::Rgb8 | PixelFormat::Mjpeg | PixelFormat::Png => {
                 frame.data = rgb;
                 frame.stride = width * 3;
             }

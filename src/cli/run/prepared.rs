@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use atrous::config::{CompiledHeartbeat, CompiledRule, Flags, Settings, free_space};
+use atrous::config::{CompiledHeartbeat, CompiledRule, Flags, Settings, free_space, tiling};
 use atrous::pipeline::Parts;
 use atrous::postprocess::free_space::Plan;
 use atrous::source::{self, FrameSource, SourceInfo, SourceUri};
@@ -28,6 +28,7 @@ pub struct Prepared {
     source: Box<dyn FrameSource>,
     model: Model,
     free_space: Option<Plan>,
+    tile: Option<(u32, u32)>,
 }
 
 impl Prepared {
@@ -38,10 +39,16 @@ impl Prepared {
         if let SourceUri::Camera(request) = &mut source {
             settings.camera.value.complete(request);
         }
-        let source = source::open_parsed(source)?;
+        let source = if settings.tile.value.is_on() {
+            source::open_for_tiles(source)?
+        } else {
+            source::open_parsed(source)?
+        };
         let info = source.info();
         let model = models.open(&settings)?;
+        places.check_classes(&model.classes)?;
         let (rules, heartbeat) = lines::compile(&settings, &model.classes)?;
+        let tile = tiling::compile(&settings.tile, model.segmenter.shape())?;
         let plan = settings.free_space.value.as_ref();
         let free_space = free_space::compile(plan, &model.classes, &rules)?;
         log::info!("source: {}", info.description);
@@ -55,6 +62,7 @@ impl Prepared {
             source,
             model,
             free_space,
+            tile,
         })
     }
 
@@ -98,6 +106,7 @@ impl Prepared {
             frames: settings.frames.value,
             min_area: settings.min_area.value,
             vote: settings.vote.value,
+            tile: self.tile,
             free_space: self.free_space,
             crf,
             heartbeat,

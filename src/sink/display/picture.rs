@@ -43,13 +43,23 @@ impl Scaler {
     fn encode(&mut self, canvas: &Canvas<'_>, picture: &Painting<'_>, y: u32) {
         let width = picture.width as usize;
         let columns = self.columns.iter();
-        if picture.grey {
-            let greys = &picture.pixels[y as usize * width..][..width];
-            canvas.encode(columns.map(|&x| [greys[x as usize]; 3]), &mut self.row);
-        } else {
-            let row = &picture.pixels[y as usize * width * 3..][..width * 3];
-            let (colours, _) = row.as_chunks::<3>();
-            canvas.encode(columns.map(|&x| colours[x as usize]), &mut self.row);
+        let length = width * picture.channels;
+        let row = &picture.pixels[y as usize * length..][..length];
+        match picture.channels {
+            1 => canvas.encode(columns.map(|&x| [row[x as usize]; 3]), &mut self.row),
+            3 => {
+                let (colours, _) = row.as_chunks::<3>();
+                canvas.encode(columns.map(|&x| colours[x as usize]), &mut self.row);
+            }
+            _ => {
+                let (colours, _) = row.as_chunks::<4>();
+                let on_black = columns.map(|&x| {
+                    let [red, green, blue, alpha] = colours[x as usize].map(u16::from);
+                    // A product of two bytes over 255 is a byte.
+                    [red, green, blue].map(|value| ((value * alpha + 127) / 255) as u8)
+                });
+                canvas.encode(on_black, &mut self.row);
+            }
         }
     }
 }
@@ -74,10 +84,15 @@ mod tests {
         let x = under(x, area.width, picture.width);
         let y = under(y, area.height, picture.height);
         let at = y * picture.width as usize + x;
-        if picture.grey {
-            [picture.pixels[at]; 3]
-        } else {
-            picture.pixels[at * 3..][..3].try_into().unwrap()
+        let pixel = &picture.pixels[at * picture.channels..][..picture.channels];
+        match *pixel {
+            [grey] => [grey; 3],
+            [red, green, blue] => [red, green, blue],
+            [red, green, blue, alpha] => [red, green, blue].map(|value| {
+                let shown = f64::from(value) * f64::from(alpha) / 255.0;
+                shown.round() as u8
+            }),
+            _ => panic!("{} channels", picture.channels),
         }
     }
 
@@ -86,14 +101,14 @@ mod tests {
         // One scaler for all: its buffers must follow.
         let mut scaler = Scaler::default();
         for (width, height) in [(1, 1), (7, 5), (64, 48), (33, 90)] {
-            let pixels: Vec<u8> = (0..width * height * 3)
+            let pixels: Vec<u8> = (0..width * height * 4)
                 .map(|i| (i * 37 % 251) as u8)
                 .collect();
-            for grey in [false, true] {
+            for channels in [1, 3, 4] {
                 let picture = Painting {
                     width,
                     height,
-                    grey,
+                    channels,
                     pixels: &pixels,
                 };
                 for (columns, rows) in [(1, 1), (7, 5), (40, 60), (64, 48), (19, 100)] {

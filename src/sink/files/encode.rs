@@ -37,10 +37,10 @@ pub fn encode(
     out: &mut Vec<u8>,
 ) -> Result<(), String> {
     out.clear();
-    let colour = if painting.grey {
-        ExtendedColorType::L8
-    } else {
-        ExtendedColorType::Rgb8
+    let colour = match painting.channels {
+        1 => ExtendedColorType::L8,
+        3 => ExtendedColorType::Rgb8,
+        _ => ExtendedColorType::Rgba8,
     };
     let (pixels, width, height) = (painting.pixels, painting.width, painting.height);
     let written = match format {
