@@ -762,6 +762,15 @@ fn pipelines_that_are_in_each_others_way() {
     try_with("line = 2", "line = 1", &["test:1", "'front'", "'rear'"]);
     try_with("rear/", "./front", &["./front", "'front'", "'rear'"]);
     try_with("rear/", "terminal:", &["terminal:", "'rear'"]);
+    let both = TWO.replace("front/", "measure:a.csv?min_area=2");
+    let config = write(
+        folder.path(),
+        "two.toml",
+        both.replace("rear/", "measure:a.csv"),
+    );
+    let config = config.to_str().unwrap();
+    let words = ["measure:a.csv", "'front'", "'rear'"];
+    refused(&["run", "-c", config], b"", folder.path(), USAGE, &words);
     try_with("\"rear\"", "\"front\"", &["'front'", "another pipeline"]);
     let config = write(folder.path(), "two.toml", TWO);
     let config = config.to_str().unwrap();

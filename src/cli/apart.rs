@@ -74,7 +74,7 @@ fn lines(pipelines: &[Claims]) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// The terminal has no user, and a display and a file have one.
+/// The terminal is nobody's, and a display and a file have one user.
 fn sinks(pipelines: &[Claims]) -> Result<(), SinkError> {
     let mut files: Vec<(PathBuf, &str)> = Vec::new();
     let mut devices = Vec::new();
@@ -93,11 +93,19 @@ fn sinks(pipelines: &[Claims]) -> Result<(), SinkError> {
                      use display:, a folder or json:"
                 ));
             }
-            if sink.contains(':') {
-                devices.push(sink.clone());
+            if sink.starts_with("null:") || sink.starts_with("json:") {
                 continue;
             }
-            let path = plain(Path::new(sink));
+            let place = match sink.split_once(':') {
+                None => sink.as_str(),
+                // What stands behind the question mark is not where it writes to.
+                Some(("measure" | "coco", rest)) => rest.split('?').next().unwrap_or(rest),
+                Some(_) => {
+                    devices.push(sink.clone());
+                    continue;
+                }
+            };
+            let path = plain(Path::new(place));
             if let Some((_, other)) = files.iter().find(|(known, _)| *known == path) {
                 return fail(format!(
                     "pipelines '{other}' and '{pipeline}' would both write there; name a folder \

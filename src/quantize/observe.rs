@@ -7,8 +7,8 @@ use super::{Fault, QuantizeError};
 use crate::engine::tract::TractSegmenter;
 use crate::model::{Graph, Manifest};
 
-/// Most values of all tensors in view together, for one picture: a gibibyte.
-const MAX_VALUES: u64 = 1 << 28;
+/// Most values of all tensors in view together, for one picture: two gibibytes.
+const MAX_VALUES: u64 = 1 << 29;
 
 /// What the channels of a tensor held, the second of its axes.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -15,6 +15,7 @@ use super::lines;
 use super::models::{Model, Models};
 use crate::cli::Global;
 use crate::cli::apart::Claims;
+use crate::cli::exit::Misused;
 use crate::cli::figures::Figures;
 use crate::cli::places::Places;
 
@@ -49,6 +50,11 @@ impl Prepared {
         places.check_classes(&model.classes)?;
         let (rules, heartbeat) = lines::compile(&settings, &model.classes)?;
         let tile = tiling::compile(&settings.tile, model.segmenter.shape())?;
+        if model.crf.is_some() && tile.is_some() {
+            let text =
+                "--crf looks at a picture as a whole, and tiles cut it; leave one of them out";
+            return Err(Misused(text.to_owned()).into());
+        }
         let plan = settings.free_space.value.as_ref();
         let free_space = free_space::compile(plan, &model.classes, &rules)?;
         log::info!("source: {}", info.description);
