@@ -7,7 +7,6 @@ use assert_cmd::Command;
 use image::{Rgb, RgbImage};
 use serde_json::Value;
 
-const RUNTIME: i32 = 1;
 const USAGE: i32 = 2;
 
 /// Runs `atrous run` on top of `args`.
@@ -68,6 +67,8 @@ mod tiles {
     use image::{DynamicImage, GrayImage};
 
     use super::*;
+
+    const RUNTIME: i32 = 1;
 
     /// Side of the model's input.
     const SIDE: u32 = 385;
