@@ -31,7 +31,7 @@ use tract_onnx::prelude::Framework;
 use super::{ModelError, checks};
 
 /// Most nodes in a graph. Import time grows about with their cube.
-pub const MAX_NODES: usize = 2_000;
+pub const MAX_NODES: usize = 4_000;
 /// Most elements in one tensor.
 pub const MAX_ELEMENTS: u64 = 1 << 28;
 /// Longest name or symbolic dimension, in bytes.
