@@ -145,6 +145,13 @@ def times(folder, atrous):
     return row | {f"{form}_ms": median(ms) for form, ms in taken.items()}
 
 
+def variety(folder):
+    """How many classes the mask has, and the share of the largest: what an agreement is worth."""
+    mask = np.asarray(Image.open(next((folder / "mask").glob("*.png"))))
+    counts = np.bincount(mask.ravel())
+    return {"classes": int((counts > 0).sum()), "largest": float(counts.max() / mask.size)}
+
+
 def placement(ops):
     """Multiplications in all, and where they are done."""
     if "parts" not in ops:
@@ -162,8 +169,8 @@ streets, and runs in 8 bits. Nothing of it is trained: the table shows that a ne
 how fast, and that it computes what ONNX Runtime computes. `benches/family/table.py` measures it
 anew and writes this page.
 
-| network | input | parameters | GMAC | float, ms | 8 bits, ms | times faster | memory in 8 bits | 8 bits run as | float beside ONNX Runtime | mask in 8 bits: as ONNX Runtime's | ONNX Runtime's, fused and not |
-|---|---|---|---|---|---|---|---|---|---|---|---|
+| network | input | parameters | GMAC | float, ms | 8 bits, ms | times faster | memory in 8 bits | 8 bits run as | float beside ONNX Runtime | mask in 8 bits: as ONNX Runtime's | ONNX Runtime's, fused and not | classes in it, share of the largest |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|
 """
 
 TAIL = """
@@ -176,7 +183,8 @@ TAIL = """
   with itself when it does not fuse operators, which is what the file says literally. Both are lower
   than for a trained network (99.95 % on CamVid and PASCAL models): scores of random weights lie
   close together, and a difference of one code, which is what separates ways to round, changes
-  the class.
+  the class. The last column tells what the agreement is worth: where random weights give one class
+  nearly everywhere, it says little.
 - Multiplications are those of the 8-bit form. A transposed convolution is counted as it is
   computed, with its taps padded to a multiple of its stride.
 - *U-Net, as published* has a mask for the middle 388x388 of its 572x572 input; `run` stretches it
@@ -203,7 +211,7 @@ def line(row):
         f"{row['parameters'] / 1e6:.1f} M",
     ]
     if "failed" in row:
-        return f"| {' | '.join(cells)} | {row['failed']} |" + " |" * 8
+        return f"| {' | '.join(cells)} | {row['failed']} |" + " |" * 9
     cells += [
         f"{row['macs'] / 1e9:.1f}",
         f"{row['float_ms']:.0f}",
@@ -214,6 +222,7 @@ def line(row):
         f"{row['float_difference']:.1e}",
         f"{row['int8_agreement'] * 100:.2f} %",
         f"{row['own_agreement'] * 100:.2f} %",
+        f"{row['classes']}, {row['largest'] * 100:.0f} %",
     ]
     return f"| {' | '.join(cells)} |"
 
@@ -247,8 +256,8 @@ def main():
         else:
             row = measure(name, folder, atrous, scores)
         kept.write_text(json.dumps(row))
-        rows.append(row)
-        print(line(row), flush=True)
+        rows.append(row | variety(folder))
+        print(line(rows[-1]), flush=True)
     if args.out:
         tail = TAIL.format(machine=f"an {processor()}", runtime=onnxruntime.__version__)
         text = HEAD + "\n".join(line(row) for row in rows) + "\n" + tail
