@@ -30,23 +30,15 @@ BACKBONE_TITLES = {
 }
 
 
-def manifest(task, file, digest):
-    """Text of the model's manifest."""
-    title = f"{task.title}: DeepLab v3+ with a {BACKBONE_TITLES[task.network.backbone]} backbone, output stride 16"
+def manifest_text(head, size, classes, ignore_index=None):
+    """A manifest: `head` are its first keys with their texts, `classes` pairs of name and colour."""
     lines = [
         "format = 1",
-        f'name = "{task.name}"',
-        f'version = "{task.version}"',
-        f'description = "{title}"',
-        f'file = "{file}"',
-        f'sha256 = "{digest}"',
-        f'licence = "{task.licence}"',
-        f'licence_note = "{task.licence_note}"',
-        f'provenance = "{task.provenance}"',
+        *(f'{key} = "{text}"' for key, text in head.items()),
         "",
         "[input]",
-        f"width = {task.size[0]}",
-        f"height = {task.size[1]}",
+        f"width = {size[0]}",
+        f"height = {size[1]}",
         'layout = "nchw"',
         'dtype = "f32"',
         'channels = "rgb"',
@@ -58,11 +50,28 @@ def manifest(task, file, digest):
         'kind = "logits"',
         'layout = "nchw"',
         'upsample = "align_corners"',
-        "ignore_index = 255",
     ]
-    for name, colour in task.classes:
+    if ignore_index is not None:
+        lines.append(f"ignore_index = {ignore_index}")
+    for name, colour in classes:
         lines += ["", "[[class]]", f'name = "{name}"', f"colour = {list(colour)}"]
     return "\n".join(lines) + "\n"
+
+
+def manifest(task, file, digest):
+    """Text of a trained model's manifest."""
+    title = f"{task.title}: DeepLab v3+ with a {BACKBONE_TITLES[task.network.backbone]} backbone, output stride 16"
+    head = {
+        "name": task.name,
+        "version": task.version,
+        "description": title,
+        "file": file,
+        "sha256": digest,
+        "licence": task.licence,
+        "licence_note": task.licence_note,
+        "provenance": task.provenance,
+    }
+    return manifest_text(head, task.size, task.classes, ignore_index=255)
 
 
 def write_whole(path, data):

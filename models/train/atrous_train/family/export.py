@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..export import write_whole
+from ..export import manifest_text, write_whole
 from ..layers import ConvNorm
 from ..onnx_graph import build_model
 from . import MEMBERS
@@ -72,34 +72,17 @@ def draw_weights(net, size, seed):
     return net.eval()
 
 
-def manifest(plan, file, digest, align):
-    lines = [
-        "format = 1",
-        f'name = "{plan.name}"',
-        'version = "0.0.0"',
-        f'description = "{plan.title}; weights from a seed, not trained"',
-        f'file = "{file}"',
-        f'sha256 = "{digest}"',
-        f'licence = "{plan.licence}"',
-        "",
-        "[input]",
-        f"width = {plan.size[0]}",
-        f"height = {plan.size[1]}",
-        'layout = "nchw"',
-        'dtype = "f32"',
-        'channels = "rgb"',
-        "mean = [127.5, 127.5, 127.5]",
-        "std = [127.5, 127.5, 127.5]",
-        'fit = "stretch"',
-        "",
-        "[output]",
-        'kind = "logits"',
-        'layout = "nchw"',
-        f'upsample = "{align}"',
-    ]
-    for name, colour in plan.classes:
-        lines += ["", "[[class]]", f'name = "{name}"', f"colour = {colour}"]
-    return "\n".join(lines) + "\n"
+def manifest(plan, file, digest):
+    """Text of a network's manifest."""
+    head = {
+        "name": plan.name,
+        "version": "0.0.0",
+        "description": f"{plan.title}; weights from a seed, not trained",
+        "file": file,
+        "sha256": digest,
+        "licence": plan.licence,
+    }
+    return manifest_text(head, plan.size, plan.classes)
 
 
 def colours(count):
@@ -135,7 +118,7 @@ def export(name, out, seed, size=None, checked=False):
     file = f"{name}.onnx"
     digest = hashlib.sha256(data).hexdigest()
     write_whole(os.path.join(folder, file), data)
-    write_whole(os.path.join(folder, "model.toml"), manifest(plan, file, digest, "align_corners").encode())
+    write_whole(os.path.join(folder, "model.toml"), manifest(plan, file, digest).encode())
     parameters = sum(p.numel() for p in net.parameters())
     line = f"{name}: {size[0]}x{size[1]}, {parameters / 1e6:.2f} M parameters, {len(data) / 1e6:.1f} MB"
     if checked:
