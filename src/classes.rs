@@ -1,5 +1,7 @@
 //! Names and colours of the classes a model tells apart.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 /// Most classes a model may have: a label is one byte.
@@ -58,6 +60,14 @@ impl Classes {
     /// The name for a label, or `"?"` where the model has no such class.
     pub fn name(&self, label: u8) -> &str {
         self.0.get(usize::from(label)).map_or("?", |c| &c.name)
+    }
+
+    /// The name for a label; its number where the model has no such class.
+    pub fn name_or_number(&self, label: usize) -> Cow<'_, str> {
+        match self.0.get(label) {
+            Some(class) => Cow::Borrowed(&class.name),
+            None => Cow::Owned(label.to_string()),
+        }
     }
 
     /// The colour for a label; black where the model has no such class.

@@ -1,5 +1,13 @@
 //! The options behind a URI's question mark.
 
+/// What stands before the question mark, and the options behind it, where there is one.
+pub fn split(text: &str) -> (&str, Option<&str>) {
+    match text.split_once('?') {
+        Some((before, options)) => (before, Some(options)),
+        None => (text, None),
+    }
+}
+
 /// Options, decoded; every key is known and comes once.
 pub struct Query {
     pairs: Vec<(String, String)>,

@@ -27,6 +27,7 @@ mod rate;
 mod record;
 mod score;
 mod select;
+mod selection;
 pub mod terminal;
 mod visual;
 

@@ -45,10 +45,9 @@ impl ClassNames {
         let mut named = ClassSet::default();
         for name in &self.names {
             let label = classes.find(name).ok_or_else(|| {
-                let known: Vec<&str> = classes.iter().map(|c| c.name.as_str()).collect();
                 format!(
                     "the model has no class '{name}'; it has {}",
-                    known.join(", ")
+                    classes.names()
                 )
             })?;
             named.insert(label);

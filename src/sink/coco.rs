@@ -8,14 +8,14 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::class_names::ClassNames;
-use super::measure::{classes_in, connectivity_in, min_area_in, split_path};
 use super::record::Record;
+use super::selection::{Selection, path_and_options};
 use super::{Outcome, Sink, SinkError};
 use crate::classes::Classes;
+use crate::postprocess::components::Labeller;
 use crate::postprocess::components::segment::{Per, Segment, compressed, outline};
-use crate::postprocess::components::{Connectivity, Labeller};
 use crate::postprocess::region::ClassSet;
-use crate::query::{Query, percent_decode};
+use crate::query::Query;
 
 /// Most images of one file: their list is kept until the end.
 const MAX_IMAGES: usize = 1_000_000;
@@ -27,10 +27,8 @@ const FORM: &str = "coco:FILE.json, as in coco:out.json?classes=Car&min_area=20&
 #[derive(Debug, Clone, PartialEq)]
 pub struct CocoPlan {
     path: PathBuf,
-    classes: ClassNames,
-    min_area: u64,
+    selection: Selection,
     per: Per,
-    connectivity: Connectivity,
     form: Form,
 }
 
@@ -51,8 +49,7 @@ impl CocoPlan {
     /// # Errors
     /// What is wrong and what would be right.
     pub fn parse(rest: &str) -> Result<Self, String> {
-        let (path, options) = split_path(rest);
-        let path = PathBuf::from(percent_decode(path)?);
+        let (path, options) = path_and_options(rest)?;
         let extension = path.extension().unwrap_or_default();
         if !extension.eq_ignore_ascii_case("json") {
             return Err(format!("names no .json file: write {FORM}"));
@@ -78,10 +75,8 @@ impl CocoPlan {
         }
         Ok(Self {
             path,
-            classes: classes_in(&query)?,
-            min_area: min_area_in(&query)?,
+            selection: Selection::of(&query)?,
             per,
-            connectivity: connectivity_in(&query)?,
             form,
         })
     }
@@ -93,7 +88,7 @@ impl CocoPlan {
 
     /// The classes that are annotated.
     pub fn classes(&self) -> &ClassNames {
-        &self.classes
+        &self.selection.classes
     }
 
     /// Creates the file under a temporary name.
@@ -172,26 +167,19 @@ impl CocoSink {
             );
             return Err(SinkError::Write { what, reason });
         }
-        let wanted = match self.wanted {
-            Some(wanted) => wanted,
-            None => {
-                let resolved = self.plan.classes.resolve(classes);
-                let wanted = resolved.map_err(|reason| SinkError::BadUri {
-                    uri: format!("coco:{what}"),
-                    reason,
-                })?;
-                self.categories = (classes.iter().enumerate())
-                    .map(|(id, class)| Category {
-                        id,
-                        name: class.name.clone(),
-                        supercategory: "",
-                    })
-                    .collect();
-                *self.wanted.insert(wanted)
-            }
-        };
-        let how = (self.plan.per, self.plan.connectivity);
-        let least = self.plan.min_area;
+        let selection = &self.plan.selection;
+        let uri = || format!("coco:{what}");
+        let wanted = selection.labels(&mut self.wanted, classes, uri)?;
+        if self.categories.is_empty() {
+            let categories = classes.iter().enumerate().map(|(id, class)| Category {
+                id,
+                name: class.name.clone(),
+                supercategory: "",
+            });
+            self.categories = categories.collect();
+        }
+        let how = (self.plan.per, selection.connectivity);
+        let least = selection.min_area;
         let segments = (self.labeller).segments(&outcome.mask, &wanted, how, least);
         for segment in segments {
             self.annotations += 1;
@@ -232,7 +220,11 @@ impl CocoSink {
                 counts: segment.counts,
             },
             Form::Polygon => {
-                let corners = outline(&outcome.mask, segment.first, self.plan.connectivity);
+                let corners = outline(
+                    &outcome.mask,
+                    segment.first,
+                    self.plan.selection.connectivity,
+                );
                 Segmentation::Polygon([corners.into_iter().flat_map(|(x, y)| [x, y]).collect()])
             }
         }

@@ -247,13 +247,8 @@ struct Coverage<'a> {
 impl Serialize for Coverage<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.shares.len()))?;
-        let mut names = self.classes.iter();
         for (label, &share) in self.shares.iter().enumerate() {
-            match names.next() {
-                Some(class) => map.serialize_key(&class.name)?,
-                None => map.serialize_key(&label.to_string())?,
-            }
-            map.serialize_value(&fraction(share.into()))?;
+            map.serialize_entry(&self.classes.name_or_number(label), &fraction(share.into()))?;
         }
         map.end()
     }

@@ -10,12 +10,13 @@ use serde::Serialize;
 
 use super::class_names::ClassNames;
 use super::record::Record;
+use super::selection::{Selection, path_and_options};
 use super::{Outcome, Sink, SinkError};
 use crate::classes::Classes;
+use crate::postprocess::components::Labeller;
 use crate::postprocess::components::shape::Shape;
-use crate::postprocess::components::{Connectivity, Labeller};
 use crate::postprocess::region::ClassSet;
-use crate::query::{Query, percent_decode};
+use crate::query::Query;
 
 const FORM: &str = "measure:FILE.csv or measure:FILE.json, as in \
                     measure:cells.csv?classes=nucleus&min_area=20&mm_per_pixel=0.00025";
@@ -25,10 +26,7 @@ const FORM: &str = "measure:FILE.csv or measure:FILE.json, as in \
 pub struct MeasurePlan {
     path: PathBuf,
     format: Format,
-    classes: ClassNames,
-    /// Components with fewer pixels are left out.
-    min_area: u64,
-    connectivity: Connectivity,
+    selection: Selection,
     mm_per_pixel: Option<f64>,
 }
 
@@ -44,8 +42,7 @@ impl MeasurePlan {
     /// # Errors
     /// What is wrong and what would be right.
     pub fn parse(rest: &str) -> Result<Self, String> {
-        let (path, options) = split_path(rest);
-        let path = PathBuf::from(percent_decode(path)?);
+        let (path, options) = path_and_options(rest)?;
         let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
         let format = match extension.to_str() {
             Some("csv") => Format::Csv,
@@ -63,9 +60,7 @@ impl MeasurePlan {
         Ok(Self {
             path,
             format,
-            classes: classes_in(&query)?,
-            min_area: min_area_in(&query)?,
-            connectivity: connectivity_in(&query)?,
+            selection: Selection::of(&query)?,
             mm_per_pixel,
         })
     }
@@ -77,7 +72,7 @@ impl MeasurePlan {
 
     /// The classes that are measured.
     pub fn classes(&self) -> &ClassNames {
-        &self.classes
+        &self.selection.classes
     }
 
     /// Creates the file under a temporary name.
@@ -112,33 +107,6 @@ impl MeasurePlan {
 /// The columns that every CSV file has.
 const COLUMNS: &str = "picture,index,component,class,label,area_px,x,y,width,height,perimeter_px,\
                        centroid_x,centroid_y";
-
-/// What follows a scheme: a path, and the options behind the question mark.
-pub(super) fn split_path(rest: &str) -> (&str, Option<&str>) {
-    match rest.split_once('?') {
-        Some((path, options)) => (path, Some(options)),
-        None => (rest, None),
-    }
-}
-
-pub(super) fn classes_in(query: &Query) -> Result<ClassNames, String> {
-    let text = query.read("classes", "a list of names", |text| Some(text.to_owned()))?;
-    ClassNames::parse(&text.unwrap_or_default())
-}
-
-pub(super) fn min_area_in(query: &Query) -> Result<u64, String> {
-    let area = query.read("min_area", "a number of pixels", |text| text.parse().ok())?;
-    Ok(area.unwrap_or(0))
-}
-
-pub(super) fn connectivity_in(query: &Query) -> Result<Connectivity, String> {
-    let found = query.read("neighbours", "4 or 8", |text| match text {
-        "4" => Some(Connectivity::Four),
-        "8" => Some(Connectivity::Eight),
-        _ => None,
-    })?;
-    Ok(found.unwrap_or_default())
-}
 
 /// Measures the components of every result.
 #[derive(Debug)]
@@ -234,32 +202,17 @@ fn quoted(field: &str) -> String {
     }
 }
 
-/// The name of a label's class; its number where the model has no name for it.
-pub(super) fn class_name(classes: &Classes, label: u8) -> String {
-    let class = classes.iter().nth(usize::from(label));
-    class.map_or_else(|| label.to_string(), |class| class.name.clone())
-}
-
 impl MeasureSink {
     fn measure(&mut self, outcome: &Outcome, classes: &Classes) -> Result<(), SinkError> {
         outcome.check_masks()?;
-        let wanted = match self.wanted {
-            Some(wanted) => wanted,
-            None => {
-                let resolved = self.plan.classes.resolve(classes);
-                let wanted = resolved.map_err(|reason| SinkError::BadUri {
-                    uri: format!("measure:{}", self.plan.path.display()),
-                    reason,
-                })?;
-                *self.wanted.insert(wanted)
-            }
-        };
-        let connectivity = self.plan.connectivity;
+        let uri = || format!("measure:{}", self.plan.path.display());
+        let selection = &self.plan.selection;
+        let wanted = selection.labels(&mut self.wanted, classes, uri)?;
+        let (connectivity, least) = (selection.connectivity, selection.min_area);
         self.labeller
             .shapes(&outcome.mask, connectivity, &mut self.shapes);
         let shapes = (1..).zip(&self.shapes);
-        let kept = shapes
-            .filter(|(_, shape)| shape.area >= self.plan.min_area && wanted.contains(shape.class));
+        let kept = shapes.filter(|(_, shape)| shape.area >= least && wanted.contains(shape.class));
         let picture = outcome.name.as_deref().unwrap_or_default();
         self.text.clear();
         if self.plan.format == Format::Json {
@@ -277,7 +230,7 @@ impl MeasureSink {
         }
         let mut first = true;
         for (number, shape) in kept {
-            let class = class_name(classes, shape.class);
+            let class = classes.name_or_number(shape.class.into());
             let row = Row::new(number, shape, &class, self.plan.mm_per_pixel);
             match self.plan.format {
                 Format::Csv => self.text.extend(row.csv(picture, outcome.index).bytes()),

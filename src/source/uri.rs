@@ -193,10 +193,7 @@ impl SourceUri {
             }
             .map_err(bad);
         }
-        let (name, options) = match text.split_once('?') {
-            Some((name, options)) => (name, Some(options)),
-            None => (text, None),
-        };
+        let (name, options) = query::split(text);
         if name == "-" {
             return parse_stdin(options).map_err(bad);
         }
@@ -255,10 +252,7 @@ fn parse_stdin(options: Option<&str>) -> Result<SourceUri, String> {
 }
 
 fn parse_v4l2(rest: &str) -> Result<SourceUri, String> {
-    let (path, options) = match rest.split_once('?') {
-        Some((path, options)) => (path, Some(options)),
-        None => (rest, None),
-    };
+    let (path, options) = query::split(rest);
     if !path.starts_with('/') {
         return Err(
             "a v4l2 URI has three slashes and the device's path, as in v4l2:///dev/video0"
@@ -317,10 +311,7 @@ fn parse_camera(path: PathBuf, options: Option<&str>) -> Result<SourceUri, Strin
 }
 
 fn parse_scene(rest: &str) -> Result<SourceUri, String> {
-    let (scene, options) = match rest.split_once('?') {
-        Some((scene, options)) => (scene, Some(options)),
-        None => (rest, None),
-    };
+    let (scene, options) = query::split(rest);
     if scene.trim_end_matches('/') != "road" {
         return Err(format!(
             "unknown scene '{scene}'; the one there is: synthetic://road"

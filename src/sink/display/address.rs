@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::frame::MAX_SIDE;
-use crate::query::{Query, percent_decode};
+use crate::query::{self, Query, percent_decode};
 
 /// The framebuffer that `fb:` alone means.
 const FIRST_FRAMEBUFFER: &str = "/dev/fb0";
@@ -63,10 +63,7 @@ fn is_same_file(a: &Path, b: &Path) -> bool {
 }
 
 fn output(rest: &str) -> Result<OutputRequest, String> {
-    let (path, options) = match rest.split_once('?') {
-        Some((path, options)) => (path, Some(options)),
-        None => (rest, None),
-    };
+    let (path, options) = query::split(rest);
     let query = Query::parse(options, &["connector", "mode"])?;
     let accepted = format!("WIDTHxHEIGHT in pixels, each from 1 to {MAX_SIDE}, as in 1280x720");
     Ok(OutputRequest {
