@@ -27,6 +27,7 @@ pub mod output_file;
 pub mod pipeline;
 pub mod postprocess;
 pub mod preprocess;
+pub mod proc_status;
 pub mod program;
 pub mod quantize;
 mod query;

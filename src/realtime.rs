@@ -16,6 +16,8 @@ use thread_priority::{
     set_thread_priority_and_policy, thread_native_id,
 };
 
+use crate::proc_status;
+
 /// One more than the highest number that a processor may have.
 pub const MAX_CORES: usize = CpuSet::MAX_CPU;
 
@@ -227,8 +229,7 @@ fn may_lock() -> Result<(), String> {
     let Some(limit) = getrlimit(Resource::Memlock).current else {
         return Ok(());
     };
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    if capabilities(&status) & (1 << CAP_IPC_LOCK) != 0 {
+    if capabilities(&proc_status::of_this_process()) & (1 << CAP_IPC_LOCK) != 0 {
         return Ok(());
     }
     Err(format!("the limit is {} KiB; {MEMORY_FIX}", limit / 1024))
@@ -236,9 +237,7 @@ fn may_lock() -> Result<(), String> {
 
 /// The effective capabilities by what `/proc/self/status` says.
 fn capabilities(status: &str) -> u64 {
-    let mask = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .unwrap_or(0)
+    proc_status::mask(status, "CapEff").unwrap_or(0)
 }
 
 /// Numbers as `0-3,6`.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
+use atrous::proc_status;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 /// Makes SIGINT, SIGTERM and SIGQUIT set `stop`, however often they come.
@@ -21,8 +22,7 @@ pub fn end(stop: &Arc<AtomicBool>) -> Result<()> {
 /// Makes SIGHUP set `flag`, beside the flags of earlier calls. One that is ignored, as
 /// `nohup` has it, stays ignored.
 pub fn hangup(flag: &Arc<AtomicBool>) -> Result<()> {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    if is_ignored(SIGHUP, &status) {
+    if is_ignored(SIGHUP, &proc_status::of_this_process()) {
         return Ok(());
     }
     watch(SIGHUP, flag)
@@ -36,11 +36,7 @@ fn watch(signal: i32, flag: &Arc<AtomicBool>) -> Result<()> {
 
 /// Whether the process ignores a signal, by what `/proc/self/status` says.
 fn is_ignored(signal: i32, status: &str) -> bool {
-    let mask = status
-        .lines()
-        .find_map(|line| line.strip_prefix("SigIgn:"))
-        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
+    proc_status::mask(status, "SigIgn").is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::{Sysfs, text};
+use crate::proc_status;
 
 /// Main memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -31,9 +32,8 @@ impl Sysfs {
 
 /// The value of a line such as `MemTotal:  2048 kB`, in bytes.
 fn bytes(lines: &str, key: &str) -> Option<u64> {
-    let mut pairs = lines.lines().filter_map(|line| line.split_once(':'));
-    let (_, value) = pairs.find(|(name, _)| *name == key)?;
-    let kib: u64 = value.trim().trim_end_matches("kB").trim().parse().ok()?;
+    let value = proc_status::field(lines, key)?;
+    let kib: u64 = value.trim_end_matches("kB").trim().parse().ok()?;
     kib.checked_mul(1024)
 }
 
