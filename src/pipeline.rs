@@ -222,6 +222,13 @@ pub enum PipelineError {
     },
 }
 
+impl PipelineError {
+    /// A fault of this program.
+    fn internal(thread: &'static str, reason: String) -> Self {
+        Self::Internal { thread, reason }
+    }
+}
+
 /// Runs until the source ends, enough results were made, something fails, or
 /// `stop` is set. `observe` is called about once a second and at the end.
 ///
@@ -239,9 +246,8 @@ pub fn run(
     let live = parts.source.info().pace == Pace::Live;
     let links = Links::new(live, parts.sinks.iter().any(|s| s.wants_every_result()));
     let stats = Arc::new(Stats::default());
-    let name = parts.name.unwrap_or_default();
-    let control = Control::new(parts.rules, parts.pins, parts.heartbeat)?.named(&name);
-    let control = Arc::new(control);
+    let control = Control::new(parts.rules, parts.pins, parts.heartbeat)?;
+    let control = Arc::new(control.named(parts.name.as_deref()));
     let mut worker = Worker::new(parts.segmenter, parts.fit, &parts.classes, parts.min_area)
         .with_cpu(parts.cpu)
         .with_vote(parts.vote)
@@ -437,10 +443,7 @@ impl Threads {
             realtime.enter(role);
             work()
         });
-        let handle = handle.map_err(|e| PipelineError::Internal {
-            thread: name,
-            reason: e.to_string(),
-        })?;
+        let handle = handle.map_err(|e| PipelineError::internal(name, e.to_string()))?;
         self.running.push((name, handle));
         Ok(())
     }
@@ -465,10 +468,10 @@ impl Threads {
         while let Some(at) = self.running.iter().position(|(_, h)| h.is_finished()) {
             let (name, handle) = self.running.swap_remove(at);
             let ending = handle.join().unwrap_or_else(|panic| {
-                Err(PipelineError::Internal {
-                    thread: name,
-                    reason: guard::panic_text(panic.as_ref()),
-                })
+                Err(PipelineError::internal(
+                    name,
+                    guard::panic_text(panic.as_ref()),
+                ))
             });
             if let Err(error) = ending {
                 self.error.get_or_insert(error);

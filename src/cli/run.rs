@@ -161,7 +161,6 @@ impl RunArgs {
 /// Runs the pipelines until their sources end, one fails, or a signal comes.
 pub fn run(args: &RunArgs, global: &Global) -> Result<()> {
     let all = Settings::resolve_all(&args.flags(), |key| std::env::var(key).ok())?;
-    let several = all.len() > 1;
     let realtime = scheduler::request(&all[0], global)?;
     // The threads that a model starts have the processors of the thread that opens it.
     realtime.enter(Role::Inference);
@@ -205,18 +204,15 @@ pub fn run(args: &RunArgs, global: &Global) -> Result<()> {
         let mut figures = figures.lock().unwrap_or_else(PoisonError::into_inner);
         figures.show(snapshot, ending);
     };
-    let endings = match runs.pop() {
-        Some(only) if !several => {
+    let endings = match <[Parts; 1]>::try_from(runs) {
+        Ok([only]) => {
             let ending = pipeline::run(only, &stop, &mut |snapshot| {
                 // The pipeline sets `stop` when it ends by itself, too.
                 show(0, snapshot, stop.load(Ordering::Relaxed));
             });
             vec![ending]
         }
-        last => {
-            runs.extend(last);
-            fleet::run_all(runs, &stop, &show)
-        }
+        Err(several) => fleet::run_all(several, &stop, &show),
     };
     for figures in &figures {
         let mut figures = figures.lock().unwrap_or_else(PoisonError::into_inner);

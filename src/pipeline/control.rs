@@ -105,9 +105,8 @@ impl Control {
         })
     }
 
-    /// The same with a name of the run for the log, where there are several; empty for
-    /// none.
-    pub fn named(mut self, run: &str) -> Self {
+    /// The same with a name of the run for the log, where there are several.
+    pub fn named(mut self, run: Option<&str>) -> Self {
         self.journal = Journal::of(run);
         self
     }

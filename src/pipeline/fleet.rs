@@ -9,6 +9,9 @@ use super::{Parts, PipelineError, TICK, run};
 use crate::guard;
 use crate::sink::Counters;
 
+/// The thread that looks after one run.
+const SUPERVISOR: &str = "supervisor";
+
 /// What a run ended with.
 pub type Ending = Result<Counters, PipelineError>;
 
@@ -37,7 +40,7 @@ pub fn run_all(
         let mut running: Vec<Option<ScopedJoinHandle<'_, Ending>>> = Vec::new();
         let mut endings: Vec<Option<Ending>> = Vec::new();
         for (index, (parts, stop)) in runs.into_iter().zip(&stops).enumerate() {
-            let supervisor = thread::Builder::new().name(format!("supervisor {index}"));
+            let supervisor = thread::Builder::new().name(format!("{SUPERVISOR} {index}"));
             let started = supervisor.spawn_scoped(scope, move || {
                 run(parts, stop, &mut |snapshot| {
                     observe(index, snapshot, stop.load(Ordering::Relaxed));
@@ -50,7 +53,10 @@ pub fn run_all(
                 }
                 Err(error) => {
                     running.push(None);
-                    endings.push(Some(Err(internal(error.to_string()))));
+                    endings.push(Some(Err(PipelineError::internal(
+                        SUPERVISOR,
+                        error.to_string(),
+                    ))));
                 }
             }
         }
@@ -63,7 +69,10 @@ pub fn run_all(
             for (handle, ending) in running.iter_mut().zip(&mut endings) {
                 if let Some(done) = handle.take_if(|h| h.is_finished()) {
                     let panic = |panic: Box<dyn std::any::Any + Send>| {
-                        Err(internal(guard::panic_text(panic.as_ref())))
+                        Err(PipelineError::internal(
+                            SUPERVISOR,
+                            guard::panic_text(panic.as_ref()),
+                        ))
                     };
                     *ending = Some(done.join().unwrap_or_else(panic));
                 }
@@ -71,11 +80,4 @@ pub fn run_all(
         }
         endings.into_iter().flatten().collect()
     })
-}
-
-fn internal(reason: String) -> PipelineError {
-    PipelineError::Internal {
-        thread: "supervisor",
-        reason,
-    }
 }

@@ -29,19 +29,20 @@ struct Entries {
 
 impl Default for Journal {
     fn default() -> Self {
-        Self::of("")
+        Self::of(None)
     }
 }
 
+/// What each line in the log begins with that is of one run of several.
+pub fn prefix(run: Option<&str>) -> String {
+    run.map_or_else(String::new, |name| format!("{name}: "))
+}
+
 impl Journal {
-    /// An empty one. `run` is its run's name where there are several, else empty.
-    pub fn of(run: &str) -> Self {
-        let prefix = match run {
-            "" => String::new(),
-            name => format!("{name}: "),
-        };
+    /// An empty one. `run` is its run's name, where there are several.
+    pub fn of(run: Option<&str>) -> Self {
         Self {
-            prefix,
+            prefix: prefix(run),
             entries: Mutex::new(Entries {
                 queue: VecDeque::with_capacity(CAPACITY),
                 missed: 0,

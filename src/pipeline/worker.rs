@@ -230,18 +230,13 @@ impl Worker {
         stats: &Stats,
         keep_on: &dyn Fn() -> bool,
     ) -> Result<bool, PipelineError> {
-        let segmented = if self.is_tiled(frame) {
-            self.segment_tiles(frame, outcome, keep_on)
-        } else {
-            self.segment_whole(frame, outcome)
-        };
         let Segmented {
             width,
             height,
             preprocess,
             inference,
             end: inferred,
-        } = match segmented {
+        } = match self.segment(frame, outcome, keep_on) {
             Ok(segmented) => segmented,
             Err(Fault::Engine(error)) => return Err(error.into()),
             Err(Fault::Refine(error)) => return Err(error.into()),
@@ -307,12 +302,6 @@ impl Worker {
         Ok(true)
     }
 
-    /// Whether a frame is larger than the model's input and is to be cut.
-    fn is_tiled(&self, frame: &Frame) -> bool {
-        let shape = self.segmenter.shape();
-        self.tiler.is_some() && Tiler::takes(frame.width, frame.height, shape)
-    }
-
     /// Fits the whole picture into the model's input, and its mask back.
     fn segment_whole(
         &mut self,
@@ -362,21 +351,24 @@ impl Worker {
         })
     }
 
-    /// Runs the model on each tile of the picture.
-    fn segment_tiles(
+    /// Runs the model on each tile of a picture that is to be cut and larger than the
+    /// model's input, and on any other as a whole.
+    fn segment(
         &mut self,
         frame: &mut Frame,
         outcome: &mut Outcome,
         keep_on: &dyn Fn() -> bool,
     ) -> Result<Segmented, Fault> {
+        let shape = self.segmenter.shape();
+        let is_larger = Tiler::takes(frame.width, frame.height, shape);
+        let Some(tiler) = self.tiler.as_mut().filter(|_| is_larger) else {
+            return self.segment_whole(frame, outcome);
+        };
         let start = Instant::now();
         let mut rows = self.preprocessor.rows(frame)?;
         let (width, height) = (rows.width, rows.height);
-        let (tiler, segmenter) = (&mut self.tiler, self.segmenter.as_mut());
-        let inference = match tiler {
-            Some(tiler) => tiler.run(&mut rows, segmenter, keep_on, &mut outcome.mask)?,
-            None => unreachable!("only a worker with a tiler comes here"),
-        };
+        let segmenter = self.segmenter.as_mut();
+        let inference = tiler.run(&mut rows, segmenter, keep_on, &mut outcome.mask)?;
         drop(rows);
         self.turn = None;
         self.take_picture(frame, outcome);

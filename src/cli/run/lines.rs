@@ -12,7 +12,7 @@ use atrous::config::{
     CompiledHeartbeat, CompiledRule, ConfigError, Flags, Settings, free_space, heartbeat, rule,
 };
 use atrous::gpio::{self, DryEdge, DryLine, GpioError, Pin};
-use atrous::pipeline::Reload;
+use atrous::pipeline::{Reload, journal};
 use atrous::trigger::{HeartbeatSpec, Level};
 
 use crate::cli::output::tell;
@@ -41,8 +41,7 @@ pub fn reload(
     classes: Classes,
 ) -> Reload {
     let dry_run = settings.dry_run_gpio.value;
-    let run = settings.name.as_ref();
-    let run = run.map_or_else(String::new, |name| format!("{name}: "));
+    let run = journal::prefix(settings.name.as_deref());
     let (stop, on_terminal) = (Arc::clone(stop), std::io::stdin().is_terminal());
     let read = move || {
         // The terminal has gone, and with it whoever started the run.

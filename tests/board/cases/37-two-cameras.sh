@@ -1,32 +1,27 @@
 # Two cameras in one process, one model between them: each moves its own pin, and one that falls silent takes only its own along.
 # seconds: 120
 cameras
-cat >two.toml <<T
-model = "$quick"
-sinks = ["json:"]
+# pipeline NAME SOURCE LINE: its table, with a rule that is on while there are results.
+pipeline() {
+    cat <<T
 [[pipeline]]
-name = "rear"
-source = "$webcam?timeout_ms=1000"
+name = "$1"
+source = "$2"
 [[pipeline.rule]]
-name = "rear"
+name = "$1"
 classes = ["Sky", "Building", "Pole", "Road", "Pavement", "Tree", "SignSymbol", "Fence", "Car", "Pedestrian", "Bicyclist"]
 on = 0.5
 off = 0.4
 max_age_ms = 6000
-pin = { chip = "9030000.pl061", line = 5 }
-safe = "low"
-[[pipeline]]
-name = "front"
-source = "$hdmi?size=1280x720&format=yuyv&timeout_ms=1000"
-[[pipeline.rule]]
-name = "front"
-classes = ["Sky", "Building", "Pole", "Road", "Pavement", "Tree", "SignSymbol", "Fence", "Car", "Pedestrian", "Bicyclist"]
-on = 0.5
-off = 0.4
-max_age_ms = 6000
-pin = { chip = "9030000.pl061", line = 7 }
+pin = { chip = "9030000.pl061", line = $3 }
 safe = "low"
 T
+}
+{
+    printf 'model = "%s"\nsinks = ["json:"]\n' "$quick"
+    pipeline rear "$webcam?timeout_ms=1000" 5
+    pipeline front "$hdmi?size=1280x720&format=yuyv&timeout_ms=1000" 7
+} >two.toml
 rear() { [ "$(outside level 5)" = "$1" ]; }
 front() { [ "$(outside level 7)" = "$1" ]; }
 # so_many NAME: results of that camera.
