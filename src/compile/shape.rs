@@ -199,11 +199,10 @@ fn covers(start: i64, dilation: i64, kernel: i64, len: i64) -> bool {
 /// would fit behind the last one.
 pub fn is_runnable(window: &Window, input: [u32; 2], output: [u32; 2]) -> bool {
     (0..2).all(|side| {
-        let reach = (i64::from(window.kernel[side]) - 1) * i64::from(window.dilation[side]) + 1;
-        let (stride, pad) = (i64::from(window.stride[side]), i64::from(window.pad[side]));
-        let last = (i64::from(output[side]) - 1) * stride - pad;
-        let input = i64::from(input[side]);
+        let (reach, last) = reach_and_last(window, side, output);
+        let (stride, input) = (i64::from(window.stride[side]), i64::from(input[side]));
         let border = i64::from(check::MAX_BORDER);
+        let pad = i64::from(window.pad[side]);
         pad <= border && last < input + border && last + reach + stride > input
     })
 }
@@ -212,11 +211,16 @@ pub fn is_runnable(window: &Window, input: [u32; 2], output: [u32; 2]) -> bool {
 /// must: it makes nothing of zeros alone.
 pub fn begins_and_ends_inside(window: &Window, input: [u32; 2], output: [u32; 2]) -> bool {
     (0..2).all(|side| {
-        let reach = (i64::from(window.kernel[side]) - 1) * i64::from(window.dilation[side]) + 1;
-        let (stride, pad) = (i64::from(window.stride[side]), i64::from(window.pad[side]));
-        let last = (i64::from(output[side]) - 1) * stride - pad;
-        pad < reach && last < i64::from(input[side])
+        let (reach, last) = reach_and_last(window, side, output);
+        i64::from(window.pad[side]) < reach && last < i64::from(input[side])
     })
+}
+
+/// How many pixels a window spans along a side, and where the last one begins.
+fn reach_and_last(window: &Window, side: usize, output: [u32; 2]) -> (i64, i64) {
+    let reach = (i64::from(window.kernel[side]) - 1) * i64::from(window.dilation[side]) + 1;
+    let start = (i64::from(output[side]) - 1) * i64::from(window.stride[side]);
+    (reach, start - i64::from(window.pad[side]))
 }
 
 #[cfg(test)]

@@ -148,6 +148,20 @@ pub fn weight_scales(
     Some(scales.collect())
 }
 
+/// The least scale of weights beside a bias, where `step` is that of what is read.
+fn least_scale(bias: f32, step: f32) -> f32 {
+    // Sums are of 32 bits; the rest of them is for the products.
+    let room = bias.abs() / step / (1 << 29) as f32;
+    // Scales of sums are products, and must be numbers that no runtime takes for zero.
+    room.max(LEAST_SUM / step.min(1.0))
+}
+
+/// The scale in which the largest weight is the largest code; any will do where all are 0.
+pub fn whole_scale(largest: f32, bias: f32, step: f32) -> f32 {
+    let largest = if largest == 0.0 { 1.0 } else { largest };
+    (largest / LARGEST_WEIGHT).max(least_scale(bias, step))
+}
+
 /// The scale of one output's weights.
 ///
 /// It makes the squared error of rounding smallest; `importance` is the mean square of what
@@ -155,14 +169,11 @@ pub fn weight_scales(
 /// `step` is the scale of what is read.
 fn weight_scale(weights: &[f32], importance: &[f64], bias: f32, step: f32) -> f32 {
     let largest = weights.iter().fold(0.0f32, |m, w| m.max(w.abs()));
-    // Sums are of 32 bits; the rest of them is for the products.
-    let room = bias.abs() / step / (1 << 29) as f32;
-    // Scales of sums are products, and must be numbers that no runtime takes for zero.
-    let least = room.max(LEAST_SUM / step.min(1.0));
+    let whole = whole_scale(largest, bias, step);
     if largest == 0.0 {
-        return least.max(1.0 / LARGEST_WEIGHT);
+        return whole;
     }
-    let whole = (largest / LARGEST_WEIGHT).max(least);
+    let least = least_scale(bias, step);
     let error = |scale: f32| -> f64 {
         let each = weights.iter().zip(importance);
         each.map(|(&w, &importance)| f64::from(w - rounded(w, scale) * scale).powi(2) * importance)

@@ -2,7 +2,7 @@
 
 use tract_onnx::pb::NodeProto;
 
-use super::conv::LARGEST_WEIGHT;
+use super::conv::whole_scale;
 use super::net::{Net, int};
 
 /// Sides of a transposed convolution's weights.
@@ -40,17 +40,14 @@ impl Transposed {
     pub fn scales(self, net: &Net, node: &NodeProto, step: f32) -> Option<Vec<f32>> {
         let weights = net.floats(node, 1)?;
         let bias = net.floats(node, 2);
+        // Of each output the largest weight, at first.
         let mut scales = vec![0.0f32; self.shape[1]];
         for (index, plane) in weights.chunks_exact(self.taps()).enumerate() {
             let scale = &mut scales[index % self.shape[1]];
             *scale = plane.iter().fold(*scale, |m, w| m.max(w.abs()));
         }
         for (output, scale) in scales.iter_mut().enumerate() {
-            let bias = bias.map_or(0.0, |bias| bias[output].abs());
-            // Half of the 32 bits are for the products.
-            let room = bias / step / (1 << 29) as f32;
-            let least = if *scale == 0.0 { 1.0 } else { *scale };
-            *scale = (least / LARGEST_WEIGHT).max(room);
+            *scale = whole_scale(*scale, bias.map_or(0.0, |bias| bias[output]), step);
         }
         Some(scales)
     }

@@ -145,63 +145,31 @@ impl Writer<'_> {
         });
     }
 
-    /// Stores the weights and the bias of a convolution as codes.
+    /// Stores the weights and the bias, if any, of a convolution or transposed convolution
+    /// as codes.
     fn weights(&mut self, node: &mut NodeProto, scales: &[f32], places: &Places, index: usize) {
         let net = self.net;
         let original = &net.nodes[index];
-        if let Some(transposed) = Transposed::of(net, original) {
-            return self.transposed(node, scales, places, (original, transposed));
-        }
-        let (Some(kernel), Some(weights), Some(bias)) = (
-            Kernel::of(net, original),
-            net.floats(original, 1),
-            net.floats(original, 2),
-        ) else {
+        // How many weights follow each other for one output, and the axis of the outputs.
+        let (run, axis) = match (Kernel::of(net, original), Transposed::of(net, original)) {
+            (Some(kernel), _) => (kernel.row(), 0),
+            (None, Some(transposed)) => (transposed.taps(), 1),
+            (None, None) => return,
+        };
+        let (Some(stored), Some(weights)) = (net.constant(original, 1), net.floats(original, 1))
+        else {
             return;
         };
         let read = places.points.iter().find(|p| p.tensor == original.input[0]);
         let Some(step) = read.map(|point| self.scales.groups[point.group].scale) else {
             return;
         };
-        let shape = net
-            .constant(original, 1)
-            .map_or(vec![], |c| c.shape.clone());
-        let rows = weights.chunks_exact(kernel.row()).zip(scales);
-        let weights = rows
-            .flat_map(|(row, &scale)| row.iter().map(move |&w| rounded(w, scale) as i8))
+        let runs = weights.chunks_exact(run).zip(scales.iter().cycle());
+        let codes = runs
+            .flat_map(|(run, &scale)| run.iter().map(move |&w| rounded(w, scale) as i8))
             .collect();
-        let sums: Vec<f32> = scales.iter().map(|scale| step * scale).collect();
-        let bias = (bias.iter().zip(&sums))
-            .map(|(&b, &scale)| (f64::from(b) / f64::from(scale)).round_ties_even() as i32)
-            .collect();
-        self.dequantized(node, (1, 0), shape, Data::I8(weights), scales.to_vec());
-        self.dequantized(node, (2, 0), vec![sums.len()], Data::I32(bias), sums);
-    }
-
-    /// As [`weights`](Self::weights), of a transposed convolution: its outputs are the
-    /// weights' second axis, and a bias is optional.
-    fn transposed(
-        &mut self,
-        node: &mut NodeProto,
-        scales: &[f32],
-        places: &Places,
-        (original, transposed): (&NodeProto, Transposed),
-    ) {
-        let net = self.net;
-        let read = places.points.iter().find(|p| p.tensor == original.input[0]);
-        let Some(step) = read.map(|point| self.scales.groups[point.group].scale) else {
-            return;
-        };
-        let Some(weights) = net.floats(original, 1) else {
-            return;
-        };
-        let planes = weights.chunks_exact(transposed.taps());
-        let of_output = planes.zip(scales.iter().cycle());
-        let codes = of_output
-            .flat_map(|(plane, &scale)| plane.iter().map(move |&w| rounded(w, scale) as i8))
-            .collect();
-        let shape = transposed.shape.to_vec();
-        self.dequantized(node, (1, 1), shape, Data::I8(codes), scales.to_vec());
+        let shape = stored.shape.clone();
+        self.dequantized(node, (1, axis), shape, Data::I8(codes), scales.to_vec());
         let Some(bias) = net.floats(original, 2) else {
             return;
         };

@@ -40,12 +40,7 @@ impl View<'_> {
             (_, &[a, b, c, d]) => [a, b, c, d],
             (_, other) => return misshapen(format!("pads {other:?} are not four numbers")),
         };
-        let declared = self.ints("kernel_shape");
-        if !declared.is_empty() && declared != [kh as i64, kw as i64] {
-            return misshapen(format!(
-                "kernel_shape {declared:?} is not that of its weights"
-            ));
-        }
+        self.check_kernel([kh, kw])?;
         let side = |side: usize, input: usize, kernel: usize| {
             let whole = stride[side]
                 .checked_mul(input.checked_sub(1)? as u64)?

@@ -26,12 +26,7 @@ impl View<'_> {
                 "weights {weights:?} in {groups} groups do not fit an input of {channels} channels"
             ));
         }
-        let declared = self.ints("kernel_shape");
-        if !declared.is_empty() && declared != [kh as i64, kw as i64] {
-            return misshapen(format!(
-                "kernel_shape {declared:?} is not that of its weights"
-            ));
-        }
+        self.check_kernel([kh, kw])?;
         let window = self.window([kh, kw], input)?;
         let [height, width] = window.output;
         Ok(Read {
@@ -41,6 +36,17 @@ impl View<'_> {
             },
             shape: vec![batch, outputs, height, width],
         })
+    }
+
+    /// Whether `kernel_shape`, where it is given, is that of the weights.
+    pub fn check_kernel(&self, kernel: [usize; 2]) -> Result<(), Unread> {
+        let declared = self.ints("kernel_shape");
+        if !declared.is_empty() && declared != kernel.map(|side| side as i64) {
+            return misshapen(format!(
+                "kernel_shape {declared:?} is not that of its weights"
+            ));
+        }
+        Ok(())
     }
 
     /// The window of a convolution or pool over an NCHW input.

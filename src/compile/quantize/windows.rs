@@ -263,11 +263,10 @@ impl Walk<'_> {
         state: &State,
         kind: impl FnOnce(ValueId) -> Kind,
     ) -> Result<State, Rejected> {
-        let (State::Real(codes) | State::Codes(codes)) = state else {
-            return refused(not_quantized(state));
-        };
-        let size = self.result_size(node, codes.axes)?;
-        if size.channels != self.net.value(codes.value).size.channels {
+        if let State::Real(codes) | State::Codes(codes) = state
+            && self.result_size(node, codes.axes)?.channels
+                != self.net.value(codes.value).size.channels
+        {
             return refused("it changes the number of channels");
         }
         self.placed(node, state, kind)
