@@ -47,7 +47,7 @@ impl CudaPiece {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CudaEnvironment {
     /// `LD_LIBRARY_PATH`.
-    pub library_path: Option<OsString>,
+    pub loader_path: Option<OsString>,
     /// `CUDA_HOME`, or else `CUDA_PATH`.
     pub home: Option<PathBuf>,
 }
@@ -57,7 +57,7 @@ impl CudaEnvironment {
     pub fn of_process() -> Self {
         let home = ["CUDA_HOME", "CUDA_PATH"].into_iter();
         Self {
-            library_path: std::env::var_os("LD_LIBRARY_PATH"),
+            loader_path: std::env::var_os("LD_LIBRARY_PATH"),
             home: home.filter_map(std::env::var_os).next().map(Into::into),
         }
     }
@@ -118,7 +118,7 @@ const TOOLKIT: &str = "/usr/local/cuda";
 impl Sysfs {
     /// Every piece that the CUDA backend needs.
     pub fn cuda(&self, environment: &CudaEnvironment) -> Vec<CudaPiece> {
-        let loader = self.loader_folders(environment.library_path.as_ref());
+        let loader = self.loader_folders(environment.loader_path.as_ref());
         let others: Vec<PathBuf> = LIBRARY_FOLDERS.iter().map(|f| self.arch_path(f)).collect();
         let libraries = LIBRARIES.map(|(name, files, package)| CudaPiece {
             name,
@@ -156,11 +156,8 @@ impl Sysfs {
     }
 
     /// The folders in which the loader looks, first the environment's.
-    fn loader_folders(&self, library_path: Option<&OsString>) -> Vec<PathBuf> {
-        let named = library_path
-            .map(std::env::split_paths)
-            .into_iter()
-            .flatten();
+    fn loader_folders(&self, loader_path: Option<&OsString>) -> Vec<PathBuf> {
+        let named = loader_path.map(std::env::split_paths).into_iter().flatten();
         let named = named.filter(|folder| folder.is_absolute());
         let mut folders: Vec<PathBuf> = named.map(|folder| self.rooted(&folder)).collect();
         let mut files = vec![self.path("etc/ld.so.conf")];
@@ -268,7 +265,7 @@ mod tests {
             PieceState::Empty(at("usr/lib64/libcudnn.so.9"))
         );
         let path = CudaEnvironment {
-            library_path: Some("relative:/home/me::/usr/local/cuda/lib64".into()),
+            loader_path: Some("relative:/home/me::/usr/local/cuda/lib64".into()),
             home: None,
         };
         let of = |file: &str| state(&sysfs, &path, file);
@@ -297,7 +294,7 @@ mod tests {
         };
         assert_eq!(of(&none), [true, true, false]);
         let elsewhere = CudaEnvironment {
-            library_path: None,
+            loader_path: None,
             home: Some("/opt/cuda".into()),
         };
         assert_eq!(of(&elsewhere), [false, false, true]);
