@@ -6,9 +6,10 @@
 //!
 //! PICTURE holds 8-bit red, green and blue, SCORES little-endian f32 (a logarithm of a
 //! probability for each pixel and class, the classes of a pixel together), PARAMETERS is
-//! what stands in the `[crf]` table of a manifest. For each line on standard input the
-//! picture is refined once, and a line tells the lattices' vertices; at its end the
-//! probabilities of a further run are written to MARGINALS as the scores are laid out.
+//! what stands in the `[crf]` table of a manifest. A line tells that the files have been
+//! read. For each line on standard input the picture is then refined once, and a line
+//! tells the lattices' vertices; at its end the probabilities of a further run are
+//! written to MARGINALS as the scores are laid out.
 
 use std::error::Error;
 use std::io::BufRead;
@@ -49,6 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let fill = |pixel: usize, row: &mut [f32]| {
         row.copy_from_slice(&scores[pixel * classes..][..classes]);
     };
+    println!("ready");
     for line in std::io::stdin().lock().lines() {
         line?;
         crf.refine(&rgb, size, classes, fill)?;

@@ -109,15 +109,22 @@ class Ours:
         command += [table + f"iterations = {p.iterations}\n"]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         self.process = subprocess.Popen(command, text=True, **pipes)
+        # What it takes to start and to read the files is no part of a run.
+        self.answer()
 
     def run(self):
         before = self.nanoseconds()
         self.process.stdin.write("\n")
         self.process.stdin.flush()
-        self.vertices = self.process.stdout.readline().split()
-        if not self.vertices:
-            raise SystemExit("the example crf failed")
+        self.vertices = self.answer()
         return (self.nanoseconds() - before) / 1e9
+
+    def answer(self):
+        """The words of its next line."""
+        words = self.process.stdout.readline().split()
+        if not words:
+            raise SystemExit("the example crf failed")
+        return words
 
     def nanoseconds(self):
         """Of processor time."""
