@@ -13,7 +13,8 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use atrous::kernels::cpu::{Cpu, Tier};
+use atrous::kernels::cpu::Cpu;
+use atrous::kernels::variants::MEAN_FIELD;
 use atrous::postprocess::crf::{CrfParams, DenseCrf};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
@@ -43,22 +44,17 @@ fn picture() -> (Vec<u8>, Vec<usize>) {
 fn dense_crf(criterion: &mut Criterion) {
     let (rgb, labels) = picture();
     let mut group = criterion.benchmark_group("dense-crf");
-    let tiers = [Tier::Avx512Vnni, Tier::Avx2, Tier::Scalar];
-    let cpus = tiers
-        .into_iter()
-        .filter_map(|tier| Some((tier, Cpu::limited(tier).ok()?, 10)));
-    let best = [0, 1].map(|iterations| (Tier::Scalar, Cpu::detect(), iterations));
-    for (tier, cpu, iterations) in cpus.chain(best) {
+    let cpus = MEAN_FIELD.iter().filter_map(|variant| {
+        let cpu = Cpu::limited(variant.tier).ok()?;
+        Some((variant.name, cpu, CrfParams::default().iterations))
+    });
+    let best = [0, 1].map(|iterations| ("best", Cpu::detect(), iterations));
+    for (name, cpu, iterations) in cpus.chain(best) {
         let params = CrfParams {
             iterations,
             ..CrfParams::default()
         };
         let mut crf = DenseCrf::new(params, cpu);
-        let name = if iterations == 10 {
-            tier.name()
-        } else {
-            "best"
-        };
         group.bench_function(BenchmarkId::new(name, iterations), |bencher| {
             bencher.iter(|| {
                 let fill = |pixel: usize, row: &mut [f32]| {

@@ -17,19 +17,11 @@ pub struct Refiner {
     crf: DenseCrf,
     upsample: Upsample,
     classes: usize,
-    source: Source,
+    /// Whether the model has turned out to give labels only.
+    labels_only: bool,
     logits: Logits,
     to_picture: LogitsToPicture,
     labels: Mask,
-}
-
-/// What the model gives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Source {
-    /// Not asked yet.
-    Unknown,
-    Logits,
-    Labels,
 }
 
 impl Refiner {
@@ -42,7 +34,7 @@ impl Refiner {
             crf: DenseCrf::new(params, cpu),
             upsample,
             classes,
-            source: Source::Unknown,
+            labels_only: false,
             logits: Logits::default(),
             to_picture: LogitsToPicture::default(),
             labels: Mask::default(),
@@ -63,13 +55,10 @@ impl Refiner {
         segmenter: &mut dyn Segmenter,
         model_rgb: &[u8],
     ) -> Result<(), EngineError> {
-        if self.source != Source::Labels {
+        if !self.labels_only {
             match segmenter.logits(model_rgb, &mut self.logits) {
-                Err(EngineError::NoLogits { .. }) => self.source = Source::Labels,
-                result => {
-                    self.source = Source::Logits;
-                    return result;
-                }
+                Err(EngineError::NoLogits { .. }) => self.labels_only = true,
+                result => return result,
             }
         }
         segmenter.segment(model_rgb, &mut self.labels)
@@ -94,7 +83,7 @@ impl Refiner {
         mask: &mut Mask,
     ) -> Result<(), CrfError> {
         let size = placement.source;
-        if self.source == Source::Labels {
+        if self.labels_only {
             way_back.run(placement, &self.labels, mask);
             let confidence = self.crf.params().label_confidence;
             let scores = unary::labels(mask, self.classes, confidence);

@@ -10,11 +10,13 @@
 
 use std::f32::consts::LN_2;
 
+use crate::classes::MAX_CLASSES;
+
 /// Classes worked on at once.
 pub const BLOCK: usize = 8;
 
 /// Most blocks of a row.
-pub const MAX_BLOCKS: usize = 32;
+pub const MAX_BLOCKS: usize = MAX_CLASSES.div_ceil(BLOCK);
 
 /// The score of a padding class.
 pub const PADDING: f32 = -1e30;

@@ -6,8 +6,8 @@
 //! `exp(-|p - q|² / 2 θα² - |I - J|² / 2 θβ²)`, and the *smoothness* kernel for pixels
 //! that are near, `exp(-|p - q|² / 2 θγ²)`. Two pixels of different classes cost a
 //! kernel's weight times its value (Potts compatibility). Mean field iterations, with
-//! the kernels filtered in a permutohedral lattice ([`lattice`]), give each
-//! pixel's probabilities of the classes.
+//! the kernels filtered in a permutohedral lattice, give each pixel's probabilities of
+//! the classes.
 //!
 //! A kernel is normalized symmetrically, `k(i, j) / √(Σ k(i, ·) Σ k(j, ·))`, and the
 //! sums hold the pixel itself, both as in `pydensecrf`, whose marginals these are but
@@ -23,16 +23,23 @@ use crate::classes::MAX_CLASSES;
 use crate::kernels::cpu::Cpu;
 use crate::kernels::mean_field::BLOCK;
 use crate::mask::Mask;
+use crate::postprocess::upsample::best_class;
 use lattice::Lattice;
-use mean_field::{MeanField, Strengths};
+use mean_field::MeanField;
 
-pub mod lattice;
+mod lattice;
 mod mean_field;
 pub mod unary;
 
 /// Most scores of a picture, pixels times classes rounded up to [`BLOCK`]: 256 MiB. A
 /// lattice's vertices have half as many numbers at most.
-pub const MAX_SCORES: usize = 1 << 26;
+const MAX_SCORES: usize = 1 << 26;
+
+/// Bits of a lattice's coordinates: enough for positions up to `MAX_SIDE`, and for
+/// colours, each divided by the least deviation that is allowed.
+const APPEARANCE_BITS: [u32; 5] = [15, 15, 10, 10, 10];
+/// As [`APPEARANCE_BITS`].
+const SMOOTHNESS_BITS: [u32; 2] = [30, 30];
 
 /// Standard deviations, weights and iterations; the `[crf]` table of a manifest.
 ///
@@ -174,10 +181,8 @@ impl DenseCrf {
         Self {
             params,
             size: (0, 0),
-            // Enough for positions up to `MAX_SIDE` and colours, each divided by the
-            // least deviation that is allowed: a test holds this true.
-            appearance: Lattice::new([15, 15, 10, 10, 10]),
-            smoothness: Lattice::new([30, 30]),
+            appearance: Lattice::new(APPEARANCE_BITS),
+            smoothness: Lattice::new(SMOOTHNESS_BITS),
             field: MeanField::new(cpu),
         }
     }
@@ -232,12 +237,8 @@ impl DenseCrf {
         self.place_pixels(rgb, (width, height), most_vertices)
             .map_err(too_detailed)?;
         self.field.prepare(classes, pixels, fill);
-        let strengths = Strengths {
-            appearance: self.params.appearance_weight,
-            smoothness: self.params.smoothness_weight,
-        };
         let lattices = (&self.appearance, &self.smoothness);
-        self.field.run(self.params.iterations, lattices, strengths);
+        self.field.run(&self.params, lattices);
         Ok(Marginals {
             classes,
             stride: classes.next_multiple_of(BLOCK),
@@ -270,11 +271,14 @@ impl DenseCrf {
         };
         if self.size != (width, height) {
             self.size = (0, 0);
-            let scale = std::array::from_fn(|i| self.smoothness.scale(i));
+            let scale = self.smoothness.scale();
             self.smoothness.build(positions(theta_gamma, scale), most)?;
             self.size = (width, height);
+        } else if self.smoothness.vertices() > most {
+            // It was built for fewer classes.
+            return Err(lattice::TooManyVertices);
         }
-        let scale: [f32; 5] = std::array::from_fn(|i| self.appearance.scale(i));
+        let scale = self.appearance.scale();
         let colours: [[f32; 256]; 3] = std::array::from_fn(|channel| {
             std::array::from_fn(|value| value as f32 / theta_beta * scale[2 + channel])
         });
@@ -322,14 +326,7 @@ impl<'a> Marginals<'a> {
             "the mask's size"
         );
         for (label, row) in mask.labels.iter_mut().zip(self.pixels()) {
-            let mut best = (0, row[0]);
-            for (class, &probability) in row.iter().enumerate().skip(1) {
-                if probability > best.1 {
-                    best = (class, probability);
-                }
-            }
-            // There are at most 256 classes.
-            *label = best.0 as u8;
+            *label = best_class(row);
         }
     }
 }

@@ -57,14 +57,14 @@ const LANES: usize = 8;
 /// One output row or column: the cell at or before it, and how far it lies
 /// towards the next, 0 (included) to 1 (excluded or, by rounding, included).
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Tap {
-    cell: usize,
-    towards_next: f32,
+pub(super) struct Tap {
+    pub(super) cell: usize,
+    pub(super) towards_next: f32,
 }
 
 impl Tap {
     /// The second cell: the first again where it has no weight.
-    fn other(self) -> usize {
+    pub(super) fn other(self) -> usize {
         self.cell + usize::from(self.towards_next != 0.0)
     }
 }
@@ -211,7 +211,7 @@ impl UpsampleArgmax {
 }
 
 /// The first class with the highest score.
-fn best_class(scores: &[f32]) -> u8 {
+pub(super) fn best_class(scores: &[f32]) -> u8 {
     let mut best = (f32::NEG_INFINITY, 0);
     for (class, &score) in scores.iter().enumerate() {
         if score > best.0 {

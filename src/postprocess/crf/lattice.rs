@@ -32,7 +32,8 @@ pub struct TooManyVertices;
 /// A lattice with `CORNERS = D + 1`, and where points lie in it. Its memory is reused.
 #[derive(Debug)]
 pub struct Lattice<const D: usize, const CORNERS: usize> {
-    /// What a scaled coordinate is multiplied by.
+    /// What a point's coordinates, in standard deviations, are multiplied by on their
+    /// way to the plane, so that a blur has a standard deviation of 1.
     scale: [f32; D],
     /// Where each coordinate's quotient begins in a key; the plane's first coordinate is
     /// not kept, for the sum of all is 0.
@@ -108,10 +109,10 @@ impl<const D: usize, const CORNERS: usize> Lattice<D, CORNERS> {
         }
     }
 
-    /// What coordinate `i` of a point, in standard deviations, is multiplied by before
+    /// What the coordinates of a point, in standard deviations, are multiplied by before
     /// it is given to [`build`](Self::build).
-    pub fn scale(&self, i: usize) -> f32 {
-        self.scale[i]
+    pub fn scale(&self) -> [f32; D] {
+        self.scale
     }
 
     /// Number of vertices.
@@ -398,6 +399,7 @@ impl<const D: usize, const CORNERS: usize> Lattice<D, CORNERS> {
 mod tests {
     use std::collections::HashMap;
 
+    use super::super::{APPEARANCE_BITS, SMOOTHNESS_BITS};
     use super::*;
     use crate::frame::MAX_SIDE;
 
@@ -427,7 +429,7 @@ mod tests {
         let mut lattice = Lattice::<D, CORNERS>::new(bits);
         let points = far_points(ends).into_iter();
         let scaled: Vec<[f32; D]> = points
-            .map(|point| std::array::from_fn(|i| point[i] * lattice.scale(i)))
+            .map(|point| std::array::from_fn(|i| point[i] * lattice.scale[i]))
             .collect();
         lattice.build(scaled.iter().copied(), usize::MAX).unwrap();
         for &point in &scaled {
@@ -481,15 +483,15 @@ mod tests {
     #[test]
     fn positions_and_colours_of_any_picture_have_keys() {
         let side = MAX_SIDE as f32;
-        check::<5, 6>([15, 15, 10, 10, 10], [side, side, 510.0, 510.0, 510.0]);
-        check::<5, 6>([15, 15, 10, 10, 10], [6.0, 5.0, 20.0, 20.0, 20.0]);
-        check::<2, 3>([30, 30], [side / 0.5, side / 0.5]);
-        check::<2, 3>([30, 30], [30.0, 20.0]);
+        check::<5, 6>(APPEARANCE_BITS, [side, side, 510.0, 510.0, 510.0]);
+        check::<5, 6>(APPEARANCE_BITS, [6.0, 5.0, 20.0, 20.0, 20.0]);
+        check::<2, 3>(SMOOTHNESS_BITS, [side / 0.5, side / 0.5]);
+        check::<2, 3>(SMOOTHNESS_BITS, [30.0, 20.0]);
     }
 
     #[test]
     fn more_vertices_than_allowed_are_refused() {
-        let mut lattice = Lattice::<2, 3>::new([30, 30]);
+        let mut lattice = Lattice::<2, 3>::new(SMOOTHNESS_BITS);
         let points = || (0..100).map(|i| [i as f32 * 10.0, 0.0]);
         assert_eq!(lattice.build(points(), 100), Err(TooManyVertices));
         lattice.build(points(), 1000).unwrap();
@@ -498,7 +500,7 @@ mod tests {
 
     #[test]
     fn equal_points_share_their_weight_equally() {
-        let mut lattice = Lattice::<2, 3>::new([30, 30]);
+        let mut lattice = Lattice::<2, 3>::new(SMOOTHNESS_BITS);
         lattice.build([[0.3, 0.4]; 4].into_iter(), 100).unwrap();
         let filtered = |corners: &Corners<3>| -> f32 {
             // Of one vertex each, without blur: the sum of squares.

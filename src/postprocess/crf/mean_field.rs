@@ -5,6 +5,7 @@
 
 use std::f32::consts::LOG2_E;
 
+use super::CrfParams;
 use super::lattice::Lattice;
 use crate::kernels::AlignedBytes;
 use crate::kernels::cpu::Cpu;
@@ -13,13 +14,6 @@ use crate::kernels::variants::{MEAN_FIELD, MeanFieldKernels, best};
 
 /// Bounds of a score, a logarithm to the base 2.
 const SCORES: [f32; 2] = [-1e9, 1e9];
-
-/// What the messages are multiplied by.
-#[derive(Debug, Clone, Copy)]
-pub struct Strengths {
-    pub appearance: f32,
-    pub smoothness: f32,
-}
 
 /// The scores of a picture and the columns of two lattices.
 #[derive(Debug)]
@@ -151,10 +145,10 @@ impl MeanField {
     /// Turns scores into probabilities.
     pub fn run(
         &mut self,
-        iterations: u32,
+        params: &CrfParams,
         (appearance, smoothness): (&Lattice<5, 6>, &Lattice<2, 3>),
-        strengths: Strengths,
     ) {
+        let iterations = params.iterations;
         if iterations > 0 {
             let stride = self.blocks * BLOCK;
             self.appearance.clear(appearance.vertices(), stride);
@@ -172,13 +166,13 @@ impl MeanField {
                 scores: self.scores.get_mut(),
                 appearance: Messages {
                     corners: appearance.corners(),
-                    strength: strengths.appearance * LOG2_E,
+                    strength: params.appearance_weight * LOG2_E,
                     from: self.appearance.now.get(),
                     to: self.appearance.next.get_mut(),
                 },
                 smoothness: Messages {
                     corners: smoothness.corners(),
-                    strength: strengths.smoothness * LOG2_E,
+                    strength: params.smoothness_weight * LOG2_E,
                     from: self.smoothness.now.get(),
                     to: self.smoothness.next.get_mut(),
                 },

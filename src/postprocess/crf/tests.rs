@@ -369,6 +369,23 @@ fn too_much_is_refused() {
 }
 
 #[test]
+fn a_lattice_that_is_kept_is_held_to_the_limit() {
+    let params = CrfParams {
+        iterations: 1,
+        theta_gamma: 0.5,
+        ..CrfParams::default()
+    };
+    let mut crf = crf(params);
+    let (width, height) = (500, 500);
+    let rgb = vec![0; 3 * width as usize * height as usize];
+    let flat = |_: usize, row: &mut [f32]| row.fill(0.0);
+    crf.refine(&rgb, (width, height), 8, flat).unwrap();
+    let error = crf.refine(&rgb, (width, height), 256, flat).unwrap_err();
+    assert_eq!(error, CrfError::TooDetailed { width, height });
+    crf.refine(&rgb, (width, height), 8, flat).unwrap();
+}
+
+#[test]
 fn parameters_are_checked_by_name() {
     let good = CrfParams::default();
     assert_eq!(good.check(), Ok(()));

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::logits::Logits;
 use crate::mask::Mask;
-use crate::postprocess::upsample::Upsample;
+use crate::postprocess::upsample::{Tap, Upsample};
 
 /// Bounds of a logit; a NaN, which is no score, counts as the least.
 const LOGITS: [f32; 2] = [-1e6, 1e6];
@@ -23,14 +23,6 @@ pub struct Axis {
     pub length: u32,
     /// Cells of the logits.
     pub cells: u32,
-}
-
-/// A position between two cells.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Tap {
-    cell: usize,
-    next: usize,
-    towards_next: f32,
 }
 
 impl Axis {
@@ -53,7 +45,6 @@ impl Axis {
             let cell = position as usize;
             Tap {
                 cell,
-                next: (cell + 1).min(self.cells as usize - 1),
                 towards_next: (position - cell as f64) as f32,
             }
         })
@@ -107,7 +98,7 @@ impl LogitsToPicture {
             }
             let tap = self.columns[x];
             let cell = |cell: usize| &self.between[cell * logits.classes..][..logits.classes];
-            let pairs = cell(tap.cell).iter().zip(cell(tap.next));
+            let pairs = cell(tap.cell).iter().zip(cell(tap.other()));
             for (score, (&a, &b)) in scores.iter_mut().zip(pairs) {
                 *score = a + (b - a) * tap.towards_next;
             }
@@ -123,7 +114,7 @@ impl LogitsToPicture {
             let range: Range<usize> = row * self.between.len()..(row + 1) * self.between.len();
             &logits.values[range]
         };
-        let pairs = cells(tap.cell).iter().zip(cells(tap.next));
+        let pairs = cells(tap.cell).iter().zip(cells(tap.other()));
         let within = |v: f32| {
             if v >= LOGITS[0] {
                 v.min(LOGITS[1])
