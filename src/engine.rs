@@ -14,9 +14,8 @@ pub mod program;
 pub mod refine;
 pub mod shared;
 pub mod tract;
-mod workers;
 
-pub use workers::{MAX_THREADS, Workers};
+pub use crate::workers::{MAX_THREADS, Workers};
 
 /// The fixed shape of a model's work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

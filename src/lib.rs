@@ -36,3 +36,4 @@ pub mod sink;
 pub mod source;
 pub mod synthetic;
 pub mod trigger;
+pub mod workers;

@@ -5,8 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::workers::Workers;
-use super::{EngineError, Segmenter, Shape};
+use super::{EngineError, Segmenter, Shape, Workers};
 use crate::kernels::cpu::Cpu;
 use crate::kernels::{AlignedBytes, Resample};
 use crate::logits::Logits;

@@ -3,7 +3,7 @@
 use super::Options;
 use super::loaded::Loaded;
 use super::share::Team;
-use crate::engine::workers::Workers;
+use crate::engine::Workers;
 use crate::kernels::{AlignedBytes, Source, Target};
 use crate::mask::Mask;
 use crate::program::{Quant, Region};

@@ -2,7 +2,7 @@
 
 use heapless::Vec;
 
-use crate::engine::workers::Workers;
+use crate::engine::Workers;
 use crate::kernels::Target;
 use crate::kernels::scratch::Scratch;
 

@@ -1,4 +1,4 @@
-//! Threads that share one operation's work.
+//! Threads that share one operation's work: a kernel's, or a step of the CRF.
 //!
 //! The caller works too, and waits only for threads that have begun: one that wakes
 //! late finds nothing left to do. Between two operations the threads look out for the
@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 use std::cell::UnsafeCell;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -148,8 +149,14 @@ impl Workers {
         job(0);
         drop(close);
         if shared.panicked.load(Ordering::Relaxed) {
-            panic!("a kernel panicked in another thread");
+            panic!("work panicked in another thread");
         }
+    }
+}
+
+impl fmt::Debug for Workers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Workers({})", self.count())
     }
 }
 
