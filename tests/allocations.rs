@@ -9,6 +9,7 @@ use atrous::clock;
 use atrous::config::CompiledRule;
 use atrous::engine::Shape;
 use atrous::engine::fake::FakeSegmenter;
+use atrous::engine::program::Options;
 use atrous::engine::refine::Refiner;
 use atrous::frame::{Frame, PixelFormat};
 use atrous::gpio::{DryLine, Pin};
@@ -93,7 +94,7 @@ impl Sink for Watcher {
 }
 
 /// Allocations of all threads during [`COUNTED`] results.
-fn count(format: PixelFormat, model_side: u32, refined: bool) -> u64 {
+fn count(format: PixelFormat, model_side: u32, refining_threads: Option<usize>) -> u64 {
     let shape = Shape {
         width: model_side,
         height: model_side,
@@ -128,13 +129,10 @@ fn count(format: PixelFormat, model_side: u32, refined: bool) -> u64 {
         sinks: vec![Box::new(Watcher(Arc::clone(&at)))],
         frames: Some(WARM + COUNTED + 1),
         min_area: 4,
-        crf: refined.then(|| {
-            Refiner::new(
-                CrfParams::default(),
-                Upsample::AlignCorners,
-                2,
-                Cpu::detect(),
-            )
+        crf: refining_threads.map(|threads| {
+            let cpu = Cpu::detect();
+            let (params, upsample) = (CrfParams::default(), Upsample::AlignCorners);
+            Refiner::new(params, upsample, 2, Options { cpu, threads }).unwrap()
         }),
         ..Parts::new(
             Box::new(Source { next: 0, format }),
@@ -151,16 +149,17 @@ fn count(format: PixelFormat, model_side: u32, refined: bool) -> u64 {
 
 #[test]
 fn a_run_that_has_settled_allocates_nothing() {
-    for (format, model_side, refined) in [
-        (PixelFormat::Rgb8, SIDE, false),
-        (PixelFormat::Rgb8, 32, false),
-        (PixelFormat::Yuyv, 32, false),
-        (PixelFormat::Yuyv, 32, true),
+    for (format, model_side, refining_threads) in [
+        (PixelFormat::Rgb8, SIDE, None),
+        (PixelFormat::Rgb8, 32, None),
+        (PixelFormat::Yuyv, 32, None),
+        (PixelFormat::Yuyv, 32, Some(1)),
+        (PixelFormat::Yuyv, 32, Some(3)),
     ] {
-        let allocated = count(format, model_side, refined);
+        let allocated = count(format, model_side, refining_threads);
         assert_eq!(
             allocated, 0,
-            "{format:?} into {model_side}x{model_side}, refined: {refined}"
+            "{format:?} into {model_side}x{model_side}, refined by {refining_threads:?}"
         );
     }
 }

@@ -1,9 +1,10 @@
 //! `--crf`, for the commands that make masks.
 
+use anyhow::{Context, Result};
 use clap::Args;
 
+use atrous::engine::program::Options;
 use atrous::engine::refine::Refiner;
-use atrous::kernels::cpu::Cpu;
 use atrous::postprocess::crf::CrfParams;
 use atrous::postprocess::upsample::Upsample;
 
@@ -21,17 +22,21 @@ pub struct CrfArgs {
 }
 
 impl CrfArgs {
-    /// What refines the masks of a model, if anything. `params` are its manifest's.
+    /// What refines the masks of a model, if anything, with its kernels and threads.
+    /// `params` are its manifest's.
     pub fn refiner(
         self,
         params: Option<CrfParams>,
         upsample: Upsample,
         classes: usize,
-        cpu: Cpu,
-    ) -> Option<Refiner> {
+        options: Options,
+    ) -> Result<Option<Refiner>> {
+        if !self.crf {
+            return Ok(None);
+        }
         let mut params = params.unwrap_or_default();
         params.iterations = self.crf_iterations.unwrap_or(params.iterations);
-        self.crf
-            .then(|| Refiner::new(params, upsample, classes, cpu))
+        let refiner = Refiner::new(params, upsample, classes, options);
+        Ok(Some(refiner.context("the threads of the CRF")?))
     }
 }

@@ -266,15 +266,18 @@ impl Evaluation {
         let refiner = |manifest: &Manifest| {
             let (upsample, classes) = (manifest.output.upsample, manifest.classes.len());
             let crf = args.crf;
-            crf.refiner(manifest.crf, upsample, classes, options.cpu)
+            crf.refiner(manifest.crf, upsample, classes, options)
         };
-        let crf = refiner(&model.manifest);
+        let crf = refiner(&model.manifest)?;
         let model = Subject::new(model, crf, predictions, "--map-predictions", classes);
         let against = scheme.against.clone();
-        let other = other.map(|other| {
-            let crf = refiner(&other.manifest);
-            Subject::new(other, crf, against, "--map-against", classes)
-        });
+        let other = match other {
+            Some(other) => {
+                let crf = refiner(&other.manifest)?;
+                Some(Subject::new(other, crf, against, "--map-against", classes))
+            }
+            None => None,
+        };
         for subject in std::iter::once(&model).chain(&other) {
             log::info!("{}: {}", subject.origin, subject.describe());
         }

@@ -1,8 +1,8 @@
 //! A model with the dense CRF behind it: scores or labels, to labels that follow the
 //! picture's edges.
 
-use super::{EngineError, Segmenter};
-use crate::kernels::cpu::Cpu;
+use super::program::Options;
+use super::{EngineError, Segmenter, Workers};
 use crate::logits::Logits;
 use crate::mask::Mask;
 use crate::postprocess::crf::unary::{self, Axis, LogitsToPicture};
@@ -25,20 +25,31 @@ pub struct Refiner {
 }
 
 impl Refiner {
-    /// With these parameters, for logits that are upsampled so and `classes` classes.
+    /// With these parameters, for logits that are upsampled so and `classes` classes. The
+    /// masks do not depend on the options. The threads are its own, and sleep while the
+    /// model works.
+    ///
+    /// # Errors
+    /// The system's, where it gives no more threads.
     ///
     /// # Panics
     /// If the parameters do not pass [`CrfParams::check`].
-    pub fn new(params: CrfParams, upsample: Upsample, classes: usize, cpu: Cpu) -> Self {
-        Self {
-            crf: DenseCrf::new(params, cpu),
+    pub fn new(
+        params: CrfParams,
+        upsample: Upsample,
+        classes: usize,
+        options: Options,
+    ) -> std::io::Result<Self> {
+        let workers = Workers::new(options.threads)?;
+        Ok(Self {
+            crf: DenseCrf::new(params, options.cpu).with_workers(workers),
             upsample,
             classes,
             labels_only: false,
             logits: Logits::default(),
             to_picture: LogitsToPicture::default(),
             labels: Mask::default(),
-        }
+        })
     }
 
     /// How masks are refined.
@@ -106,8 +117,8 @@ impl Refiner {
                     cells: self.logits.height,
                 },
             ];
-            let scores = self.to_picture.plan(axes, self.upsample, &self.logits);
             let classes = self.logits.classes;
+            let scores = (self.to_picture).plan(axes, self.upsample, &mut self.logits);
             let marginals = self.crf.refine(rgb, size, classes, scores)?;
             mask.resize(size.0, size.1);
             marginals.labels(mask);

@@ -9,6 +9,7 @@
 //! panic or wrong numbers, nothing worse.
 
 use std::f32::consts::LN_2;
+use std::ops::Range;
 
 use crate::classes::MAX_CLASSES;
 
@@ -41,48 +42,69 @@ pub const EXP2: [f32; 6] = [
     1.0,
 ];
 
-/// The vertices of the simplex that a pixel lies in, and its share of each.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Corners<const CORNERS: usize> {
+/// For each pixel the vertices of the simplex that it lies in, and its share of each.
+#[derive(Debug, Clone, Copy)]
+pub struct Corners<'a, const CORNERS: usize> {
     /// Indices of rows.
-    pub vertices: [u32; CORNERS],
+    pub vertices: &'a [[u32; CORNERS]],
     /// Barycentric coordinates times the pixel's normalization.
-    pub weights: [f32; CORNERS],
+    pub weights: &'a [[f32; CORNERS]],
 }
 
-/// One pass of a lattice's blur.
+impl<const CORNERS: usize> Corners<'_, CORNERS> {
+    /// Those of some of the pixels.
+    pub fn of(self, pixels: Range<usize>) -> Self {
+        Self {
+            vertices: &self.vertices[pixels.clone()],
+            weights: &self.weights[pixels],
+        }
+    }
+}
+
+/// One pass of a lattice's blur, for some vertices in a row.
 ///
-/// `to[v] = from[v] + 0.5 * (from[before] + from[after])` for every vertex `v`.
+/// `to[v] = from[v] + 0.5 * (from[before] + from[after])` for each of these vertices.
 #[derive(Debug)]
 pub struct BlurArgs<'a> {
     /// Blocks of a row, 1 to [`MAX_BLOCKS`].
     pub blocks: usize,
-    /// The vertices before and after each one in the direction of the pass. One that
+    /// The first vertex.
+    pub first: usize,
+    /// The vertices before and after each of them in the direction of the pass. One that
     /// does not exist is a row of zeros, the last of `from`.
     pub neighbours: &'a [[u32; 2]],
-    /// A row for each vertex, and one of zeros.
+    /// A row for each vertex of the lattice, and one of zeros.
     pub from: &'a [f32],
-    /// As `from`; the last row is not written.
+    /// A row for each vertex from the first on; those without neighbours here are not
+    /// written.
     pub to: &'a mut [f32],
 }
 
-/// How one kind of messages comes and goes.
-#[derive(Debug)]
+/// Messages of one kind that pixels receive.
+#[derive(Debug, Clone, Copy)]
 pub struct Messages<'a, const CORNERS: usize> {
     /// Of each pixel.
-    pub corners: &'a [Corners<CORNERS>],
+    pub corners: Corners<'a, CORNERS>,
     /// What the sums received are multiplied by.
     pub strength: f32,
-    /// A row for each vertex, to receive from.
+    /// A row for each vertex.
     pub from: &'a [f32],
-    /// A row for each vertex, to send to.
-    pub to: &'a mut [f32],
 }
 
-/// One step of mean field inference for every pixel.
+impl<const CORNERS: usize> Messages<'_, CORNERS> {
+    /// Those of some of the pixels.
+    pub fn of(self, pixels: Range<usize>) -> Self {
+        Self {
+            corners: self.corners.of(pixels),
+            ..self
+        }
+    }
+}
+
+/// One step of mean field inference for some pixels: messages and softmax.
 ///
-/// 1. Where `receive`: for the appearance, then for the smoothness, with `s` starting
-///    at 0, `s += weight * from[vertex]` over the corners in order, and
+/// 1. Where there are messages: for the appearance, then for the smoothness, with `s`
+///    starting at 0, `s += weight * from[vertex]` over the corners in order, and
 ///    `score += strength * s`. The sums go to a copy of the scores.
 /// 2. The softmax of scores that are logarithms to the base 2: with the highest score
 ///    `h`, `e = exp2(max(score - h, NEGLIGIBLE))`. For `exp2(x)` the integer nearest to
@@ -90,20 +112,28 @@ pub struct Messages<'a, const CORNERS: usize> {
 ///    evaluated by Horner's rule, and the integer added to its exponent. The sum adds
 ///    block to block, then lane `i + 4` to lane `i`, `i + 2` to `i`, and `1` to `0`;
 ///    `p = e * (1 / sum)`.
-/// 3. Where `send`: `to[vertex] += weight * p` over the corners in order, pixel after
-///    pixel. Elsewhere `p` takes the score's place.
 #[derive(Debug)]
-pub struct UpdateArgs<'a> {
+pub struct InferArgs<'a> {
     /// Blocks of a row, 1 to [`MAX_BLOCKS`].
     pub blocks: usize,
-    /// Whether messages are received.
-    pub receive: bool,
-    /// Whether messages are sent.
-    pub send: bool,
+    /// By position and colour, and by position.
+    pub messages: Option<(Messages<'a, 6>, Messages<'a, 3>)>,
     /// A row for each pixel.
     pub scores: &'a mut [f32],
-    /// By position and colour.
-    pub appearance: Messages<'a, 6>,
-    /// By position.
-    pub smoothness: Messages<'a, 3>,
+    /// A row for each pixel, for `p`; without it `p` takes the score's place.
+    pub probabilities: Option<&'a mut [f32]>,
+}
+
+/// Messages of one kind that pixels send: `to[vertex] += weight * p` over the corners in
+/// order, pixel after pixel.
+#[derive(Debug)]
+pub struct SendArgs<'a, const CORNERS: usize> {
+    /// Blocks of a row, 1 to [`MAX_BLOCKS`].
+    pub blocks: usize,
+    /// A row for each pixel.
+    pub probabilities: &'a [f32],
+    /// Of each pixel.
+    pub corners: Corners<'a, CORNERS>,
+    /// A row for each vertex.
+    pub to: &'a mut [f32],
 }

@@ -7,7 +7,7 @@
 use super::aarch64;
 use super::cpu::{Cpu, Tier};
 use super::imaging::{NearestColumns, RowRing, Taps, YuvFactors, YuvRow};
-use super::mean_field::{BlurArgs, UpdateArgs};
+use super::mean_field::{BlurArgs, InferArgs, SendArgs};
 use super::scratch::Scratch;
 #[cfg(target_arch = "x86_64")]
 use super::x86_64;
@@ -85,8 +85,12 @@ pub type Nearest = fn(&NearestColumns, &[u8], &mut [u8]);
 pub struct MeanFieldKernels {
     /// See [`BlurArgs`].
     pub blur: fn(BlurArgs<'_>),
-    /// See [`UpdateArgs`].
-    pub update: fn(UpdateArgs<'_>),
+    /// See [`InferArgs`].
+    pub infer: fn(InferArgs<'_>),
+    /// See [`SendArgs`]; by position and colour.
+    pub send_appearance: fn(SendArgs<'_, 6>),
+    /// See [`SendArgs`]; by position.
+    pub send_smoothness: fn(SendArgs<'_, 3>),
 }
 
 /// A kernel that gives a picture another size, or the classes of one.
@@ -333,7 +337,9 @@ pub static MEAN_FIELD: &[Variant<MeanFieldKernels>] = &[
         Tier::Scalar,
         MeanFieldKernels {
             blur: scalar::mean_field::blur,
-            update: scalar::mean_field::update,
+            infer: scalar::mean_field::infer,
+            send_appearance: scalar::mean_field::send,
+            send_smoothness: scalar::mean_field::send,
         },
     ),
 ];

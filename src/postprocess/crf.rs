@@ -13,8 +13,8 @@
 //! sums hold the pixel itself, both as in `pydensecrf`, whose marginals these are but
 //! for rounding.
 //!
-//! The result is the same, bit for bit, on every CPU: each sum has one order, the
-//! kernels' definition (see [`crate::kernels::mean_field`]), and one thread makes it.
+//! The result is the same, bit for bit, on every CPU and for every number of threads: each
+//! sum has one order, the kernels' definition (see [`crate::kernels::mean_field`]).
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -24,11 +24,15 @@ use crate::kernels::cpu::Cpu;
 use crate::kernels::mean_field::BLOCK;
 use crate::mask::Mask;
 use crate::postprocess::upsample::best_class;
-use lattice::Lattice;
+use crate::workers::Workers;
+use lattice::{Lattice, LatticeError};
 use mean_field::MeanField;
+use tasks::{for_each, part};
 
 mod lattice;
 mod mean_field;
+mod numbers;
+mod tasks;
 pub mod unary;
 
 /// Most scores of a picture, pixels times classes rounded up to [`BLOCK`]: 256 MiB. A
@@ -40,6 +44,9 @@ const MAX_SCORES: usize = 1 << 26;
 const APPEARANCE_BITS: [u32; 5] = [15, 15, 10, 10, 10];
 /// As [`APPEARANCE_BITS`].
 const SMOOTHNESS_BITS: [u32; 2] = [30, 30];
+
+/// Fewest labels of a part that one thread finds.
+const LEAST_LABELS: usize = 1 << 10;
 
 /// Standard deviations, weights and iterations; the `[crf]` table of a manifest.
 ///
@@ -150,6 +157,21 @@ pub enum CrfError {
         /// Height in pixels.
         height: u32,
     },
+    /// The system gives no more memory.
+    #[error(
+        "there is no memory for the CRF of a {width}x{height} picture with {classes} classes \
+         ({reason}); ask the source for a smaller size, or leave the CRF out"
+    )]
+    Memory {
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+        /// Number of classes.
+        classes: usize,
+        /// What the system says.
+        reason: String,
+    },
 }
 
 fn most_pixels(classes: usize) -> usize {
@@ -162,6 +184,9 @@ fn most_pixels(classes: usize) -> usize {
 #[derive(Debug)]
 pub struct DenseCrf {
     params: CrfParams,
+    workers: Workers,
+    /// Coordinates of the columns and of the rows for the lattice that is built.
+    grid: [Vec<f32>; 2],
     /// Width and height that the smoothness lattice was built for.
     size: (u32, u32),
     appearance: Lattice<5, 6>,
@@ -170,7 +195,8 @@ pub struct DenseCrf {
 }
 
 impl DenseCrf {
-    /// With the best kernels that `cpu` allows; results do not depend on it.
+    /// With the best kernels that `cpu` allows, which results do not depend on, and one
+    /// thread.
     ///
     /// # Panics
     /// If the parameters do not pass [`CrfParams::check`].
@@ -180,11 +206,19 @@ impl DenseCrf {
         }
         Self {
             params,
+            workers: Workers::alone(),
+            grid: Default::default(),
             size: (0, 0),
             appearance: Lattice::new(APPEARANCE_BITS),
             smoothness: Lattice::new(SMOOTHNESS_BITS),
             field: MeanField::new(cpu),
         }
+    }
+
+    /// With these threads; results do not depend on their number.
+    pub fn with_workers(mut self, workers: Workers) -> Self {
+        self.workers = workers;
+        self
     }
 
     /// What it was made with.
@@ -201,9 +235,9 @@ impl DenseCrf {
     /// Refines the scores of a picture.
     ///
     /// `rgb` holds `height * width * 3` bytes, row-major, red first. `fill` is called
-    /// for each pixel in turn with a row of `classes` scores to be written: logarithms
-    /// of probabilities up to a constant, finite, the best one 0 so that nothing is
-    /// lost in rounding.
+    /// once for each pixel, by any thread, with a row of `classes` scores to be written:
+    /// logarithms of probabilities up to a constant, finite, the best one 0 so that
+    /// nothing is lost in rounding.
     ///
     /// # Errors
     /// [`CrfError`]; there are no marginals then.
@@ -215,7 +249,7 @@ impl DenseCrf {
         rgb: &[u8],
         (width, height): (u32, u32),
         classes: usize,
-        fill: impl FnMut(usize, &mut [f32]),
+        fill: impl Fn(usize, &mut [f32]) + Sync,
     ) -> Result<Marginals<'_>, CrfError> {
         assert!((1..=MAX_CLASSES).contains(&classes), "{classes} classes");
         let pixels = width as usize * height as usize;
@@ -233,16 +267,23 @@ impl DenseCrf {
         }
         // Two columns of rows for each.
         let most_vertices = most_pixels(classes) / 2;
-        let too_detailed = |_| CrfError::TooDetailed { width, height };
-        self.place_pixels(rgb, (width, height), most_vertices)
-            .map_err(too_detailed)?;
-        self.field.prepare(classes, pixels, fill);
-        let lattices = (&self.appearance, &self.smoothness);
-        self.field.run(&self.params, lattices);
+        let refined = self
+            .place_pixels(rgb, (width, height), most_vertices)
+            .and_then(|()| Ok(self.infer(classes, pixels, fill)?));
+        refined.map_err(|error| match error {
+            LatticeError::TooManyVertices => CrfError::TooDetailed { width, height },
+            LatticeError::Memory(reason) => CrfError::Memory {
+                width,
+                height,
+                classes,
+                reason: reason.to_string(),
+            },
+        })?;
         Ok(Marginals {
             classes,
             stride: classes.next_multiple_of(BLOCK),
             values: self.field.probabilities(),
+            workers: &mut self.workers,
         })
     }
 
@@ -252,7 +293,7 @@ impl DenseCrf {
         rgb: &[[u8; 3]],
         (width, height): (u32, u32),
         most: usize,
-    ) -> Result<(), lattice::TooManyVertices> {
+    ) -> Result<(), LatticeError> {
         let CrfParams {
             iterations,
             theta_alpha,
@@ -263,46 +304,64 @@ impl DenseCrf {
         if iterations == 0 {
             return Ok(());
         }
-        let positions = move |theta: f32, scale: [f32; 2]| {
-            (0..height).flat_map(move |y| {
-                let y = y as f32 / theta * scale[1];
-                (0..width).map(move |x| [x as f32 / theta * scale[0], y])
-            })
-        };
+        let size = (width as usize, height as usize);
         if self.size != (width, height) {
             self.size = (0, 0);
-            let scale = self.smoothness.scale();
-            self.smoothness.build(positions(theta_gamma, scale), most)?;
+            self.lay_grid(theta_gamma, self.smoothness.scale(), size);
+            let [columns, rows] = &self.grid;
+            let point = |column: usize, row: usize| [columns[column], rows[row]];
+            let workers = &mut self.workers;
+            self.smoothness.build(workers, size, most, point)?;
             self.size = (width, height);
         } else if self.smoothness.vertices() > most {
             // It was built for fewer classes.
-            return Err(lattice::TooManyVertices);
+            return Err(LatticeError::TooManyVertices);
         }
         let scale = self.appearance.scale();
-        let colours: [[f32; 256]; 3] = std::array::from_fn(|channel| {
+        self.lay_grid(theta_alpha, [scale[0], scale[1]], size);
+        let [columns, rows] = &self.grid;
+        let [red, green, blue]: &[[f32; 256]; 3] = &std::array::from_fn(|channel| {
             std::array::from_fn(|value| value as f32 / theta_beta * scale[2 + channel])
         });
-        let points = positions(theta_alpha, [scale[0], scale[1]]).zip(rgb);
-        let points = points.map(|([x, y], &[r, g, b])| {
-            let [red, green, blue] = &colours;
-            [
-                x,
-                y,
-                red[usize::from(r)],
-                green[usize::from(g)],
-                blue[usize::from(b)],
-            ]
-        });
-        self.appearance.build(points, most)
+        let point = |column: usize, row: usize| {
+            let [r, g, b] = rgb[row * size.0 + column].map(usize::from);
+            [columns[column], rows[row], red[r], green[g], blue[b]]
+        };
+        let workers = &mut self.workers;
+        self.appearance.build(workers, size, most, point)
+    }
+
+    /// Coordinates of a picture's columns and rows: in units of `theta`, and scaled.
+    fn lay_grid(&mut self, theta: f32, scale: [f32; 2], size: (usize, usize)) {
+        for (axis, (count, scale)) in
+            (self.grid.iter_mut()).zip([size.0, size.1].into_iter().zip(scale))
+        {
+            axis.clear();
+            axis.extend((0..count).map(|pixel| pixel as f32 / theta * scale));
+        }
+    }
+
+    /// From scores to probabilities, by way of the lattices.
+    fn infer(
+        &mut self,
+        classes: usize,
+        pixels: usize,
+        fill: impl Fn(usize, &mut [f32]) + Sync,
+    ) -> std::io::Result<()> {
+        let workers = &mut self.workers;
+        self.field.prepare(workers, classes, pixels, fill)?;
+        let lattices = (&self.appearance, &self.smoothness);
+        self.field.run(workers, &self.params, lattices)
     }
 }
 
 /// The probabilities of a picture's classes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Marginals<'a> {
     classes: usize,
     stride: usize,
     values: &'a [f32],
+    workers: &'a mut Workers,
 }
 
 impl<'a> Marginals<'a> {
@@ -319,15 +378,23 @@ impl<'a> Marginals<'a> {
     ///
     /// # Panics
     /// If the mask has another size.
-    pub fn labels(&self, mask: &mut Mask) {
+    pub fn labels(self, mask: &mut Mask) {
         assert_eq!(
             mask.labels.len() * self.stride,
             self.values.len(),
             "the mask's size"
         );
-        for (label, row) in mask.labels.iter_mut().zip(self.pixels()) {
-            *label = best_class(row);
-        }
+        let Self {
+            classes, stride, ..
+        } = self;
+        let part = part(self.workers, mask.labels.len(), LEAST_LABELS);
+        let rows = self.values.chunks(part * stride);
+        let parts = mask.labels.chunks_mut(part).zip(rows);
+        for_each(self.workers, parts, |(labels, rows)| {
+            for (label, row) in labels.iter_mut().zip(rows.chunks_exact(stride)) {
+                *label = best_class(&row[..classes]);
+            }
+        });
     }
 }
 

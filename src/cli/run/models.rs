@@ -138,10 +138,11 @@ impl Models {
         facts: Facts,
         turns: Option<Arc<Turns>>,
     ) -> Result<Model> {
-        let (classes, cpu) = (facts.classes.len(), self.asked.cpu.allowed()?);
+        let options = self.asked.cpu.options(self.threads)?;
+        let classes = facts.classes.len();
         Ok(Model {
             segmenter,
-            crf: (self.asked.crf).refiner(facts.crf, facts.upsample, classes, cpu),
+            crf: (self.asked.crf).refiner(facts.crf, facts.upsample, classes, options)?,
             classes: facts.classes,
             fit: facts.fit,
             turns,

@@ -5,7 +5,7 @@ use std::arch::aarch64::*;
 use crate::kernels::mean_field::BLOCK;
 use crate::kernels::variants::MeanFieldKernels;
 use crate::kernels::vector::floats::Floats;
-use crate::kernels::vector::mean_field::{blur, update};
+use crate::kernels::vector::mean_field::{blur, infer, send};
 
 /// Eight numbers in two registers.
 struct Floats8;
@@ -99,5 +99,9 @@ pub(in crate::kernels) const MEAN_FIELD: MeanFieldKernels = MeanFieldKernels {
     // SAFETY: every processor of this architecture has the instructions.
     blur: |args| unsafe { blur::<Floats8>(args) },
     // SAFETY: as above.
-    update: |args| unsafe { update::<Floats8>(args) },
+    infer: |args| unsafe { infer::<Floats8>(args) },
+    // SAFETY: as above.
+    send_appearance: |args| unsafe { send::<Floats8, 6>(args) },
+    // SAFETY: as above.
+    send_smoothness: |args| unsafe { send::<Floats8, 3>(args) },
 };

@@ -1,7 +1,7 @@
 //! Steps of mean field inference, one block of classes after the other.
 
 use crate::kernels::mean_field::{
-    BLOCK, BlurArgs, EXP2, MAX_BLOCKS, Messages, NEGLIGIBLE, ROUND, UpdateArgs,
+    BLOCK, BlurArgs, EXP2, InferArgs, MAX_BLOCKS, Messages, NEGLIGIBLE, ROUND, SendArgs,
 };
 
 /// The scores of [`BLOCK`] classes, or their probabilities.
@@ -11,42 +11,36 @@ type Block = [f32; BLOCK];
 pub fn blur(args: BlurArgs<'_>) {
     let (from, _) = args.from.as_chunks::<BLOCK>();
     let (to, _) = args.to.as_chunks_mut::<BLOCK>();
-    let row = |index: u32| &from[index as usize * args.blocks..][..args.blocks];
+    let row = |index: usize| &from[index * args.blocks..][..args.blocks];
     let rows = to.chunks_exact_mut(args.blocks);
-    for ((own, &[before, after]), to) in (0..).zip(args.neighbours).zip(rows) {
-        let (own, before, after) = (row(own), row(before), row(after));
+    for ((own, &pair), to) in (args.first..).zip(args.neighbours).zip(rows) {
+        let [before, after] = pair.map(|vertex| row(vertex as usize));
         for (block, to) in to.iter_mut().enumerate() {
             for (lane, to) in to.iter_mut().enumerate() {
-                *to = own[block][lane] + 0.5 * (before[block][lane] + after[block][lane]);
+                *to = row(own)[block][lane] + 0.5 * (before[block][lane] + after[block][lane]);
             }
         }
     }
 }
 
-/// See [`UpdateArgs`].
-pub fn update(args: UpdateArgs<'_>) {
-    let UpdateArgs {
-        scores,
-        mut appearance,
-        mut smoothness,
-        ..
-    } = args;
-    let (scores, _) = scores.as_chunks_mut::<BLOCK>();
+/// See [`InferArgs`].
+pub fn infer(args: InferArgs<'_>) {
+    let (scores, _) = args.scores.as_chunks_mut::<BLOCK>();
+    let mut probabilities = args.probabilities.map(|rows| rows.as_chunks_mut().0);
     let mut values = [[0.0; BLOCK]; MAX_BLOCKS];
     let values = &mut values[..args.blocks];
     for (pixel, scores) in scores.chunks_exact_mut(args.blocks).enumerate() {
         values.copy_from_slice(scores);
-        if args.receive {
-            receive(values, &appearance, pixel);
-            receive(values, &smoothness, pixel);
+        if let Some((appearance, smoothness)) = &args.messages {
+            receive(values, appearance, pixel);
+            receive(values, smoothness, pixel);
         }
         softmax(values);
-        if args.send {
-            send(values, &mut appearance, pixel);
-            send(values, &mut smoothness, pixel);
-        } else {
-            scores.copy_from_slice(values);
-        }
+        let row = match &mut probabilities {
+            Some(rows) => &mut rows[pixel * args.blocks..][..args.blocks],
+            None => scores,
+        };
+        row.copy_from_slice(values);
     }
 }
 
@@ -56,14 +50,13 @@ fn receive<const CORNERS: usize>(
     messages: &Messages<'_, CORNERS>,
     pixel: usize,
 ) {
-    let corners = &messages.corners[pixel];
     let (from, _) = messages.from.as_chunks::<BLOCK>();
-    let rows = corners
-        .vertices
+    let weights = &messages.corners.weights[pixel];
+    let rows = messages.corners.vertices[pixel]
         .map(|vertex| &from[vertex as usize * values.len()..][..values.len()]);
     for (block, values) in values.iter_mut().enumerate() {
         let mut sums = [0.0; BLOCK];
-        for (row, &weight) in rows.iter().zip(&corners.weights) {
+        for (row, &weight) in rows.iter().zip(weights) {
             for (sum, value) in sums.iter_mut().zip(row[block]) {
                 *sum += weight * value;
             }
@@ -74,19 +67,18 @@ fn receive<const CORNERS: usize>(
     }
 }
 
-/// Adds a pixel's probabilities to its vertices.
-fn send<const CORNERS: usize>(
-    values: &[Block],
-    messages: &mut Messages<'_, CORNERS>,
-    pixel: usize,
-) {
-    let corners = &messages.corners[pixel];
-    let (to, _) = messages.to.as_chunks_mut::<BLOCK>();
-    for (&vertex, &weight) in corners.vertices.iter().zip(&corners.weights) {
-        let row = &mut to[vertex as usize * values.len()..][..values.len()];
-        for (sums, values) in row.iter_mut().zip(values) {
-            for (sum, value) in sums.iter_mut().zip(values) {
-                *sum += weight * value;
+/// See [`SendArgs`].
+pub fn send<const CORNERS: usize>(args: SendArgs<'_, CORNERS>) {
+    let (probabilities, _) = args.probabilities.as_chunks::<BLOCK>();
+    let (to, _) = args.to.as_chunks_mut::<BLOCK>();
+    let corners = args.corners.vertices.iter().zip(args.corners.weights);
+    for (values, (vertices, weights)) in probabilities.chunks_exact(args.blocks).zip(corners) {
+        for (&vertex, &weight) in vertices.iter().zip(weights) {
+            let row = &mut to[vertex as usize * args.blocks..][..args.blocks];
+            for (sums, values) in row.iter_mut().zip(values) {
+                for (sum, value) in sums.iter_mut().zip(values) {
+                    *sum += weight * value;
+                }
             }
         }
     }

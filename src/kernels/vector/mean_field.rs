@@ -1,11 +1,11 @@
-//! Steps of mean field inference, see [`UpdateArgs`] and [`BlurArgs`].
+//! Steps of mean field inference, see [`BlurArgs`], [`InferArgs`] and [`SendArgs`].
 //!
 //! Rows of one to four blocks, which is most models' number of classes, have loops of
 //! their own: `ROOM` is their number of blocks then, and [`MAX_BLOCKS`] for all others.
 
 use super::floats::Floats;
 use crate::kernels::mean_field::{
-    BLOCK, BlurArgs, EXP2, MAX_BLOCKS, Messages, NEGLIGIBLE, ROUND, UpdateArgs,
+    BLOCK, BlurArgs, EXP2, InferArgs, MAX_BLOCKS, Messages, NEGLIGIBLE, ROUND, SendArgs,
 };
 
 type Block = [f32; BLOCK];
@@ -39,7 +39,8 @@ unsafe fn blur_rows<F: Floats, const ROOM: usize>(args: BlurArgs<'_>) {
     let blocks = blocks::<ROOM>(args.blocks);
     let (from, _) = args.from.as_chunks::<BLOCK>();
     let (to, _) = args.to.as_chunks_mut::<BLOCK>();
-    let rows = from.chunks_exact(blocks).zip(to.chunks_exact_mut(blocks));
+    let own = from[args.first * blocks..].chunks_exact(blocks);
+    let rows = own.zip(to.chunks_exact_mut(blocks));
     for (&[before, after], (own, to)) in args.neighbours.iter().zip(rows) {
         let before = row::<ROOM>(from, before, blocks);
         let after = row::<ROOM>(from, after, blocks);
@@ -82,20 +83,20 @@ fn row_mut<const ROOM: usize>(rows: &mut [Block], index: u32, blocks: usize) -> 
     }
 }
 
-/// One step of inference.
+/// Messages and softmax.
 ///
 /// # Safety
 /// The processor has the instructions.
 #[inline(always)]
-pub unsafe fn update<F: Floats>(args: UpdateArgs<'_>) {
+pub unsafe fn infer<F: Floats>(args: InferArgs<'_>) {
     // SAFETY: the caller promises the instructions.
     unsafe {
         match args.blocks {
-            1 => update_rows::<F, 1>(args),
-            2 => update_rows::<F, 2>(args),
-            3 => update_rows::<F, 3>(args),
-            4 => update_rows::<F, 4>(args),
-            _ => update_rows::<F, MAX_BLOCKS>(args),
+            1 => infer_rows::<F, 1>(args),
+            2 => infer_rows::<F, 2>(args),
+            3 => infer_rows::<F, 3>(args),
+            4 => infer_rows::<F, 4>(args),
+            _ => infer_rows::<F, MAX_BLOCKS>(args),
         }
     }
 }
@@ -103,17 +104,10 @@ pub unsafe fn update<F: Floats>(args: UpdateArgs<'_>) {
 /// # Safety
 /// The processor has the instructions.
 #[inline(always)]
-unsafe fn update_rows<F: Floats, const ROOM: usize>(args: UpdateArgs<'_>) {
-    let UpdateArgs {
-        receive,
-        send,
-        scores,
-        mut appearance,
-        mut smoothness,
-        ..
-    } = args;
+unsafe fn infer_rows<F: Floats, const ROOM: usize>(args: InferArgs<'_>) {
     let blocks = blocks::<ROOM>(args.blocks);
-    let (scores, _) = scores.as_chunks_mut::<BLOCK>();
+    let (scores, _) = args.scores.as_chunks_mut::<BLOCK>();
+    let mut probabilities = args.probabilities.map(|rows| rows.as_chunks_mut().0);
     // SAFETY: the caller promises the instructions.
     unsafe {
         let mut tile = [[F::splat(0.0); ROOM]; TILE];
@@ -124,22 +118,20 @@ unsafe fn update_rows<F: Floats, const ROOM: usize>(args: UpdateArgs<'_>) {
                 for block in 0..blocks {
                     values[block] = F::load(&scores[block]);
                 }
-                if receive {
-                    add_received::<F, ROOM, _>(values, blocks, &appearance, pixel);
-                    add_received::<F, ROOM, _>(values, blocks, &smoothness, pixel);
+                if let Some((appearance, smoothness)) = &args.messages {
+                    add_received::<F, ROOM, _>(values, blocks, appearance, pixel);
+                    add_received::<F, ROOM, _>(values, blocks, smoothness, pixel);
                 }
             }
             // Those of the last tile that are no pixels hold what was there.
             softmax::<F, ROOM>(&mut tile, blocks);
-            let rows = tile.iter().zip(scores.chunks_exact_mut(blocks));
-            for (pixel, (values, scores)) in (first..).zip(rows) {
-                if send {
-                    send_to::<F, ROOM, _>(values, blocks, &mut appearance, pixel);
-                    send_to::<F, ROOM, _>(values, blocks, &mut smoothness, pixel);
-                } else {
-                    for block in 0..blocks {
-                        F::store(values[block], &mut scores[block]);
-                    }
+            let rows = match &mut probabilities {
+                Some(rows) => &mut rows[first * blocks..][..scores.len()],
+                None => scores,
+            };
+            for (values, row) in tile.iter().zip(rows.chunks_exact_mut(blocks)) {
+                for block in 0..blocks {
+                    F::store(values[block], &mut row[block]);
                 }
             }
         }
@@ -157,12 +149,13 @@ unsafe fn add_received<F: Floats, const ROOM: usize, const CORNERS: usize>(
     messages: &Messages<'_, CORNERS>,
     pixel: usize,
 ) {
-    let corners = &messages.corners[pixel];
+    let corners = &messages.corners;
+    let corners = corners.vertices[pixel].iter().zip(&corners.weights[pixel]);
     let (from, _) = messages.from.as_chunks::<BLOCK>();
     // SAFETY: the caller promises the instructions.
     unsafe {
         let mut sums = [F::splat(0.0); ROOM];
-        for (&vertex, &weight) in corners.vertices.iter().zip(&corners.weights) {
+        for (&vertex, &weight) in corners {
             let vertex = row::<ROOM>(from, vertex, blocks);
             let weight = F::splat(weight);
             for block in 0..blocks {
@@ -177,27 +170,48 @@ unsafe fn add_received<F: Floats, const ROOM: usize, const CORNERS: usize>(
     }
 }
 
-/// Adds a pixel's probabilities to its vertices.
+/// Adds pixels' probabilities to their vertices.
 ///
 /// # Safety
 /// The processor has the instructions.
 #[inline(always)]
-unsafe fn send_to<F: Floats, const ROOM: usize, const CORNERS: usize>(
-    values: &[F::Vector; ROOM],
-    blocks: usize,
-    messages: &mut Messages<'_, CORNERS>,
-    pixel: usize,
+pub unsafe fn send<F: Floats, const CORNERS: usize>(args: SendArgs<'_, CORNERS>) {
+    // SAFETY: the caller promises the instructions.
+    unsafe {
+        match args.blocks {
+            1 => send_rows::<F, 1, CORNERS>(args),
+            2 => send_rows::<F, 2, CORNERS>(args),
+            3 => send_rows::<F, 3, CORNERS>(args),
+            4 => send_rows::<F, 4, CORNERS>(args),
+            _ => send_rows::<F, MAX_BLOCKS, CORNERS>(args),
+        }
+    }
+}
+
+/// # Safety
+/// The processor has the instructions.
+#[inline(always)]
+unsafe fn send_rows<F: Floats, const ROOM: usize, const CORNERS: usize>(
+    args: SendArgs<'_, CORNERS>,
 ) {
-    let corners = &messages.corners[pixel];
-    let (to, _) = messages.to.as_chunks_mut::<BLOCK>();
-    for (&vertex, &weight) in corners.vertices.iter().zip(&corners.weights) {
-        let vertex = row_mut::<ROOM>(to, vertex, blocks);
-        for block in 0..blocks {
-            // SAFETY: the caller promises the instructions.
-            unsafe {
-                let product = F::mul(F::splat(weight), values[block]);
-                let sum = F::add(F::load(&vertex[block]), product);
-                F::store(sum, &mut vertex[block]);
+    let blocks = blocks::<ROOM>(args.blocks);
+    let (probabilities, _) = args.probabilities.as_chunks::<BLOCK>();
+    let (to, _) = args.to.as_chunks_mut::<BLOCK>();
+    let corners = args.corners.vertices.iter().zip(args.corners.weights);
+    for (row, (vertices, weights)) in probabilities.chunks_exact(blocks).zip(corners) {
+        // SAFETY: the caller promises the instructions.
+        unsafe {
+            let mut values = [F::splat(0.0); ROOM];
+            for block in 0..blocks {
+                values[block] = F::load(&row[block]);
+            }
+            for (&vertex, &weight) in vertices.iter().zip(weights) {
+                let vertex = row_mut::<ROOM>(to, vertex, blocks);
+                for block in 0..blocks {
+                    let product = F::mul(F::splat(weight), values[block]);
+                    let sum = F::add(F::load(&vertex[block]), product);
+                    F::store(sum, &mut vertex[block]);
+                }
             }
         }
     }

@@ -2,10 +2,10 @@
 
 use std::arch::x86_64::*;
 
-use crate::kernels::mean_field::{BLOCK, BlurArgs, UpdateArgs};
+use crate::kernels::mean_field::{BLOCK, BlurArgs, InferArgs, SendArgs};
 use crate::kernels::variants::MeanFieldKernels;
 use crate::kernels::vector::floats::Floats;
-use crate::kernels::vector::mean_field::{blur, update};
+use crate::kernels::vector::mean_field::{blur, infer, send};
 
 /// Eight numbers in one register.
 struct Floats8;
@@ -88,14 +88,22 @@ macro_rules! compiled {
                 unsafe { blur::<Floats8>(args) }
             }
             #[target_feature(enable = $features)]
-            unsafe fn update_with(args: UpdateArgs<'_>) {
-                unsafe { update::<Floats8>(args) }
+            unsafe fn infer_with(args: InferArgs<'_>) {
+                unsafe { infer::<Floats8>(args) }
+            }
+            #[target_feature(enable = $features)]
+            unsafe fn send_with<const CORNERS: usize>(args: SendArgs<'_, CORNERS>) {
+                unsafe { send::<Floats8, CORNERS>(args) }
             }
             MeanFieldKernels {
                 // SAFETY: the table lists this for processors with the instructions.
                 blur: |args| unsafe { blur_with(args) },
                 // SAFETY: as above.
-                update: |args| unsafe { update_with(args) },
+                infer: |args| unsafe { infer_with(args) },
+                // SAFETY: as above.
+                send_appearance: |args| unsafe { send_with(args) },
+                // SAFETY: as above.
+                send_smoothness: |args| unsafe { send_with(args) },
             }
         };
     };

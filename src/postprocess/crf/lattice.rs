@@ -10,7 +10,12 @@
 //! A vertex is known by its coordinates: integers that are all congruent modulo
 //! `D + 1`. They are kept as quotient and common remainder, packed in 64 bits.
 
+use std::io;
+
+use super::numbers::Numbers;
+use super::tasks::{for_each, part};
 use crate::kernels::mean_field::{Corners, ROUND};
+use crate::workers::Workers;
 
 /// Where the common remainder is in a key.
 const REMAINDER_SHIFT: u32 = 61;
@@ -25,16 +30,46 @@ const REMEMBERED: usize = 4096;
 /// An odd number without a pattern: 2^64 divided by the golden ratio.
 const SCATTER: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// More vertices than the caller allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TooManyVertices;
+/// Pixels of a tile. A thread waits for the others after each.
+const TILE: usize = 256 * POINTS;
+/// Fewest pixels of a part.
+const LEAST: usize = 16 * POINTS;
 
-/// A lattice with `CORNERS = D + 1`, and where points lie in it. Its memory is reused.
+/// Why a lattice was not built.
+#[derive(Debug)]
+pub enum LatticeError {
+    /// More vertices than the caller allowed.
+    TooManyVertices,
+    /// The system gives no more memory.
+    Memory(io::Error),
+}
+
+impl From<io::Error> for LatticeError {
+    fn from(error: io::Error) -> Self {
+        Self::Memory(error)
+    }
+}
+
+/// A lattice with `CORNERS = D + 1`, and where a picture's pixels lie in it. Its memory
+/// is reused.
 #[derive(Debug)]
 pub struct Lattice<const D: usize, const CORNERS: usize> {
     /// What a point's coordinates, in standard deviations, are multiplied by on their
     /// way to the plane, so that a blur has a standard deviation of 1.
     scale: [f32; D],
+    vertices: Vertices<D, CORNERS>,
+    /// Of each pixel, those of its corners.
+    corner_vertices: Numbers<u32>,
+    corner_weights: Numbers<f32>,
+    /// The pairs of neighbours of all vertices, direction after direction.
+    neighbours: Vec<[u32; 2]>,
+    /// Room for the next values of [`Vertices::ones`].
+    next_ones: Vec<f32>,
+}
+
+/// The vertices that pixels lie between.
+#[derive(Debug)]
+struct Vertices<const D: usize, const CORNERS: usize> {
     /// Where each coordinate's quotient begins in a key; the plane's first coordinate is
     /// not kept, for the sum of all is 0.
     shifts: [u32; D],
@@ -43,12 +78,8 @@ pub struct Lattice<const D: usize, const CORNERS: usize> {
     /// Open addressing by key: 1 more than the vertex, 0 where there is none.
     slots: Vec<u32>,
     remembered: Vec<Simplex<CORNERS>>,
-    corners: Vec<Corners<CORNERS>>,
-    /// The pairs of neighbours of all vertices, direction after direction.
-    neighbours: Vec<[u32; 2]>,
-    /// Of each vertex, what ones that are filtered make there, and room for the next
-    /// values.
-    ones: [Vec<f32>; 2],
+    /// Of each vertex, what ones that are filtered make there.
+    ones: Vec<f32>,
 }
 
 /// A simplex and its vertices.
@@ -80,6 +111,20 @@ struct Placed<const CORNERS: usize> {
     weights: [[f32; POINTS]; CORNERS],
 }
 
+/// Some pixels' corners, to write.
+struct Part<'a, const CORNERS: usize> {
+    /// The first of the pixels.
+    first: usize,
+    vertices: &'a mut [[u32; CORNERS]],
+    weights: &'a mut [[f32; CORNERS]],
+}
+
+/// What is done for a tile of pixels.
+enum Task<'a, const D: usize, const CORNERS: usize> {
+    Place(Part<'a, CORNERS>),
+    Find(&'a mut Vertices<D, CORNERS>, Part<'a, CORNERS>),
+}
+
 impl<const D: usize, const CORNERS: usize> Lattice<D, CORNERS> {
     /// An empty lattice. The quotient of coordinate `i + 1` of the plane has `bits[i]`
     /// bits, its sign included; a point must not need more, nor its neighbours.
@@ -99,13 +144,17 @@ impl<const D: usize, const CORNERS: usize> Lattice<D, CORNERS> {
         let scale = std::array::from_fn(|i| deviation / (((i + 1) * (i + 2)) as f32).sqrt());
         Self {
             scale,
-            shifts,
-            keys: Vec::new(),
-            slots: Vec::new(),
-            remembered: Vec::new(),
-            corners: Vec::new(),
+            vertices: Vertices {
+                shifts,
+                keys: Vec::new(),
+                slots: Vec::new(),
+                remembered: Vec::new(),
+                ones: Vec::new(),
+            },
+            corner_vertices: Numbers::default(),
+            corner_weights: Numbers::default(),
             neighbours: Vec::new(),
-            ones: Default::default(),
+            next_ones: Vec::new(),
         }
     }
 
@@ -117,147 +166,289 @@ impl<const D: usize, const CORNERS: usize> Lattice<D, CORNERS> {
 
     /// Number of vertices.
     pub fn vertices(&self) -> usize {
-        self.keys.len()
+        self.vertices.keys.len()
     }
 
-    /// The corners of each point, their weights times the point's normalization.
-    pub fn corners(&self) -> &[Corners<CORNERS>] {
-        &self.corners
+    /// The corners of each pixel, their weights times the pixel's normalization.
+    pub fn corners(&self) -> Corners<'_, CORNERS> {
+        Corners {
+            vertices: self.corner_vertices.get().as_chunks().0,
+            weights: self.corner_weights.get().as_chunks().0,
+        }
     }
 
     /// The neighbours of each vertex, direction after direction. One that does not
     /// exist is the number of vertices.
     pub fn directions(&self) -> impl Iterator<Item = &[[u32; 2]]> {
-        self.neighbours.chunks_exact(self.keys.len().max(1))
+        self.neighbours.chunks_exact(self.vertices().max(1))
     }
 
-    /// Places points, given [scaled](Self::scale), finds the neighbours and normalizes:
-    /// the weights of a point are divided by the square root of what the filter makes
-    /// of ones there, so that filtering is symmetric.
+    /// Places the pixels of a picture of a width and height, finds the vertices'
+    /// neighbours and normalizes: the weights of a pixel are divided by the square root
+    /// of what the filter makes of ones there, so that filtering is symmetric. `point`
+    /// gives the point of the pixel in a column and a row, [scaled](Self::scale).
     ///
     /// # Errors
-    /// [`TooManyVertices`] where there would be more than `most`.
+    /// [`LatticeError`]; there are too many vertices where there would be more than
+    /// `most`.
     pub fn build(
         &mut self,
-        mut points: impl Iterator<Item = [f32; D]>,
+        workers: &mut Workers,
+        (width, height): (usize, usize),
         most: usize,
-    ) -> Result<(), TooManyVertices> {
-        self.keys.clear();
-        self.corners.clear();
-        self.ones[0].clear();
-        self.slots.fill(0);
-        self.remembered.clear();
-        self.remembered.resize(REMEMBERED, Simplex::NONE);
-        let mut some = [[0.0; POINTS]; D];
-        loop {
-            let mut count = 0;
-            for point in points.by_ref().take(POINTS) {
-                for (coordinates, coordinate) in some.iter_mut().zip(point) {
-                    coordinates[count] = coordinate;
-                }
-                count += 1;
-            }
-            if count == 0 {
-                break;
-            }
-            let placed = self.place(&some);
-            for p in 0..count {
-                let vertices = self.simplex(placed.quotients[p], placed.ranks[p]);
-                let weights = std::array::from_fn(|k| placed.weights[k][p]);
-                self.corners.push(Corners { vertices, weights });
-            }
-            if self.keys.len() > most {
-                return Err(TooManyVertices);
-            }
-            self.ones[0].resize(self.keys.len(), 0.0);
-            for corners in &self.corners[self.corners.len() - count..] {
-                for (&vertex, &weight) in corners.vertices.iter().zip(&corners.weights) {
-                    self.ones[0][vertex as usize] += weight;
-                }
-            }
-        }
-        self.join();
-        self.normalize();
+        point: impl Fn(usize, usize) -> [f32; D] + Sync,
+    ) -> Result<(), LatticeError> {
+        self.corner_vertices.resize(width * height * CORNERS)?;
+        self.corner_weights.resize(width * height * CORNERS)?;
+        self.vertices.clear();
+        self.place(workers, width, most, point)?;
+        self.join(workers);
+        self.normalize(workers);
         Ok(())
     }
 
-    /// The simplices of some points, which are given coordinate by coordinate. What is
-    /// done to one is done to all of them at once, in vectors.
-    #[inline]
-    fn place(&self, scaled: &[[f32; POINTS]; D]) -> Placed<CORNERS> {
-        // Onto the plane.
-        let mut plane = [[0.0; POINTS]; CORNERS];
-        let mut sum = [0.0; POINTS];
-        for i in (1..CORNERS).rev() {
-            for p in 0..POINTS {
-                plane[i][p] = sum[p] - i as f32 * scaled[i - 1][p];
-                sum[p] += scaled[i - 1][p];
+    /// Threads share the placing of a tile's pixels, while one of them finds the
+    /// vertices of the tile before.
+    fn place(
+        &mut self,
+        workers: &mut Workers,
+        width: usize,
+        most: usize,
+        point: impl Fn(usize, usize) -> [f32; D] + Sync,
+    ) -> Result<(), LatticeError> {
+        let shifts = self.vertices.shifts;
+        let mut rest = Part::<CORNERS>::all(&mut self.corner_vertices, &mut self.corner_weights);
+        let mut placed: Option<Part<'_, CORNERS>> = None;
+        loop {
+            let find = (placed.take()).map(|placed| Task::Find(&mut self.vertices, placed));
+            let mut current = rest.take(TILE);
+            let part = part(workers, current.vertices.len(), LEAST);
+            let place = current.parts(part).map(Task::Place);
+            for_each(workers, find.into_iter().chain(place), |task| match task {
+                Task::Place(part) => part.place(&shifts, width, &point),
+                Task::Find(vertices, part) => vertices.find(part),
+            });
+            if self.vertices.keys.len() > most {
+                return Err(LatticeError::TooManyVertices);
             }
-        }
-        plane[0] = sum;
-        // The nearest point whose coordinates are multiples of D + 1; their sum need
-        // not be 0 yet.
-        let mut quotients = [[0i32; POINTS]; CORNERS];
-        let mut rest = [[0.0; POINTS]; CORNERS];
-        let mut excess = [0i32; POINTS];
-        for i in 0..CORNERS {
-            for p in 0..POINTS {
-                let value = plane[i][p] * (1.0 / CORNERS as f32);
-                let rounded = value + ROUND;
-                quotients[i][p] = rounded.to_bits().wrapping_sub(ROUND.to_bits()) as i32;
-                rest[i][p] = value - (rounded - ROUND);
-                excess[p] += quotients[i][p];
+            if current.vertices.is_empty() {
+                return Ok(());
             }
+            placed = Some(current);
         }
-        // Coordinates in the order of what is left, largest first.
-        let mut ranks = [[0i32; POINTS]; CORNERS];
-        for i in 0..CORNERS {
-            for j in i + 1..CORNERS {
-                for p in 0..POINTS {
-                    let first = i32::from(rest[i][p] >= rest[j][p]);
-                    ranks[j][p] += first;
-                    ranks[i][p] += 1 - first;
+    }
+
+    /// Finds each vertex' neighbours in every direction.
+    fn join(&mut self, workers: &mut Workers) {
+        let count = self.vertices.keys.len();
+        self.neighbours.clear();
+        self.neighbours.resize(count * CORNERS, [count as u32; 2]);
+        let directions = self.neighbours.chunks_exact_mut(count.max(1)).enumerate();
+        for_each(workers, directions, |(direction, neighbours)| {
+            self.vertices.join(direction, neighbours);
+        });
+    }
+
+    /// Finishes the filtering of ones, and divides the weights.
+    fn normalize(&mut self, workers: &mut Workers) {
+        /// Keeps a quotient finite.
+        const LEAST_SUM: f32 = 1e-20;
+        let count = self.vertices.keys.len();
+        let [mut from, mut to] = [&mut self.vertices.ones, &mut self.next_ones];
+        // The last one is that of neighbours that do not exist.
+        from.push(0.0);
+        to.clear();
+        to.resize(count + 1, 0.0);
+        for direction in self.neighbours.chunks_exact(count.max(1)) {
+            for (vertex, &[before, after]) in direction.iter().enumerate() {
+                to[vertex] = from[vertex] + 0.5 * (from[before as usize] + from[after as usize]);
+            }
+            std::mem::swap(&mut from, &mut to);
+        }
+        let ones = &*from;
+        let mut pixels = Part::<CORNERS>::all(&mut self.corner_vertices, &mut self.corner_weights);
+        let part = part(workers, pixels.vertices.len(), LEAST);
+        for_each(workers, pixels.parts(part), |part| {
+            for (vertices, weights) in part.vertices.iter().zip(part.weights) {
+                let mut sum = 0.0;
+                for (&vertex, weight) in vertices.iter().zip(&*weights) {
+                    sum += weight * ones[vertex as usize];
+                }
+                let factor = 1.0 / (sum + LEAST_SUM).sqrt();
+                for weight in weights {
+                    *weight *= factor;
                 }
             }
+        });
+    }
+}
+
+impl<'a, const CORNERS: usize> Part<'a, CORNERS> {
+    fn all(vertices: &'a mut Numbers<u32>, weights: &'a mut Numbers<f32>) -> Self {
+        Self {
+            first: 0,
+            vertices: vertices.get_mut().as_chunks_mut().0,
+            weights: weights.get_mut().as_chunks_mut().0,
         }
-        // Those that were rounded furthest go back, so that the sum is 0.
-        for i in 0..CORNERS {
-            for p in 0..POINTS {
-                let rank = ranks[i][p] + excess[p];
-                let back = i32::from(rank >= CORNERS as i32) - i32::from(rank < 0);
-                ranks[i][p] = rank - back * CORNERS as i32;
-                quotients[i][p] -= back;
-                rest[i][p] += back as f32;
-            }
+    }
+
+    /// The first of them, at most so many; the others stay.
+    fn take(&mut self, most: usize) -> Self {
+        let count = most.min(self.vertices.len());
+        let first = self.first;
+        self.first += count;
+        Self {
+            first,
+            vertices: self.vertices.split_off_mut(..count).unwrap_or_default(),
+            weights: self.weights.split_off_mut(..count).unwrap_or_default(),
         }
-        let mut by_rank = [[0.0; POINTS]; CORNERS];
-        for (k, by_rank) in (0..).zip(&mut by_rank) {
-            for i in 0..CORNERS {
-                for p in 0..POINTS {
-                    by_rank[p] += if ranks[i][p] == k { rest[i][p] } else { 0.0 };
+    }
+
+    /// Parts of so many pixels.
+    fn parts(&mut self, each: usize) -> impl Iterator<Item = Part<'_, CORNERS>> {
+        let pairs = (self.vertices.chunks_mut(each)).zip(self.weights.chunks_mut(each));
+        let first = (self.first..).step_by(each);
+        first.zip(pairs).map(|(first, (vertices, weights))| Part {
+            first,
+            vertices,
+            weights,
+        })
+    }
+
+    /// Finds out the weights and the simplices. These stand where the vertices will be,
+    /// see [`Vertices::find`].
+    fn place<const D: usize>(
+        self,
+        shifts: &[u32; D],
+        width: usize,
+        point: impl Fn(usize, usize) -> [f32; D],
+    ) {
+        let (mut column, mut row) = (self.first % width, self.first / width);
+        let mut some = [[0.0; POINTS]; D];
+        let groups = self.vertices.chunks_mut(POINTS);
+        for (simplices, weights) in groups.zip(self.weights.chunks_mut(POINTS)) {
+            for p in 0..simplices.len() {
+                for (coordinates, coordinate) in some.iter_mut().zip(point(column, row)) {
+                    coordinates[p] = coordinate;
+                }
+                column += 1;
+                if column == width {
+                    (column, row) = (0, row + 1);
                 }
             }
-        }
-        let mut placed = Placed {
-            quotients: [0; POINTS],
-            ranks: [0; POINTS],
-            weights: [[0.0; POINTS]; CORNERS],
-        };
-        placed.weights[0] = std::array::from_fn(|p| 1.0 - by_rank[0][p] + by_rank[D][p]);
-        for k in 1..CORNERS {
-            let (more, less) = (by_rank[D - k], by_rank[CORNERS - k]);
-            placed.weights[k] = std::array::from_fn(|p| more[p] - less[p]);
-        }
-        for i in 1..CORNERS {
-            for p in 0..POINTS {
-                placed.ranks[p] = placed.ranks[p] << RANK_BITS | ranks[i][p] as u32;
-                let quotient = i64::from(quotients[i][p]) as u64;
-                let place = quotient << self.shifts[i - 1];
-                placed.quotients[p] = placed.quotients[p].wrapping_add(place);
+            let placed: Placed<CORNERS> = place(shifts, &some);
+            for (p, (simplex, weights)) in simplices.iter_mut().zip(weights).enumerate() {
+                let quotients = placed.quotients[p];
+                let known = [quotients as u32, (quotients >> 32) as u32, placed.ranks[p]];
+                simplex[..3].copy_from_slice(&known);
+                *weights = std::array::from_fn(|k| placed.weights[k][p]);
             }
         }
-        placed.quotients = placed.quotients.map(|quotients| quotients & QUOTIENTS);
-        placed
+    }
+}
+
+/// The simplices of some points, which are given coordinate by coordinate. What is
+/// done to one is done to all of them at once, in vectors. `shifts` are those of
+/// [`Vertices`].
+#[inline]
+fn place<const D: usize, const CORNERS: usize>(
+    shifts: &[u32; D],
+    scaled: &[[f32; POINTS]; D],
+) -> Placed<CORNERS> {
+    // Onto the plane.
+    let mut plane = [[0.0; POINTS]; CORNERS];
+    let mut sum = [0.0; POINTS];
+    for i in (1..CORNERS).rev() {
+        for p in 0..POINTS {
+            plane[i][p] = sum[p] - i as f32 * scaled[i - 1][p];
+            sum[p] += scaled[i - 1][p];
+        }
+    }
+    plane[0] = sum;
+    // The nearest point whose coordinates are multiples of D + 1; their sum need
+    // not be 0 yet.
+    let mut quotients = [[0i32; POINTS]; CORNERS];
+    let mut rest = [[0.0; POINTS]; CORNERS];
+    let mut excess = [0i32; POINTS];
+    for i in 0..CORNERS {
+        for p in 0..POINTS {
+            let value = plane[i][p] * (1.0 / CORNERS as f32);
+            let rounded = value + ROUND;
+            quotients[i][p] = rounded.to_bits().wrapping_sub(ROUND.to_bits()) as i32;
+            rest[i][p] = value - (rounded - ROUND);
+            excess[p] += quotients[i][p];
+        }
+    }
+    // Coordinates in the order of what is left, largest first.
+    let mut ranks = [[0i32; POINTS]; CORNERS];
+    for i in 0..CORNERS {
+        for j in i + 1..CORNERS {
+            for p in 0..POINTS {
+                let first = i32::from(rest[i][p] >= rest[j][p]);
+                ranks[j][p] += first;
+                ranks[i][p] += 1 - first;
+            }
+        }
+    }
+    // Those that were rounded furthest go back, so that the sum is 0.
+    for i in 0..CORNERS {
+        for p in 0..POINTS {
+            let rank = ranks[i][p] + excess[p];
+            let back = i32::from(rank >= CORNERS as i32) - i32::from(rank < 0);
+            ranks[i][p] = rank - back * CORNERS as i32;
+            quotients[i][p] -= back;
+            rest[i][p] += back as f32;
+        }
+    }
+    let mut by_rank = [[0.0; POINTS]; CORNERS];
+    for (k, by_rank) in (0..).zip(&mut by_rank) {
+        for i in 0..CORNERS {
+            for p in 0..POINTS {
+                by_rank[p] += if ranks[i][p] == k { rest[i][p] } else { 0.0 };
+            }
+        }
+    }
+    let mut placed = Placed {
+        quotients: [0; POINTS],
+        ranks: [0; POINTS],
+        weights: [[0.0; POINTS]; CORNERS],
+    };
+    placed.weights[0] = std::array::from_fn(|p| 1.0 - by_rank[0][p] + by_rank[D][p]);
+    for k in 1..CORNERS {
+        let (more, less) = (by_rank[D - k], by_rank[CORNERS - k]);
+        placed.weights[k] = std::array::from_fn(|p| more[p] - less[p]);
+    }
+    for i in 1..CORNERS {
+        for p in 0..POINTS {
+            placed.ranks[p] = placed.ranks[p] << RANK_BITS | ranks[i][p] as u32;
+            let quotient = i64::from(quotients[i][p]) as u64;
+            let place = quotient << shifts[i - 1];
+            placed.quotients[p] = placed.quotients[p].wrapping_add(place);
+        }
+    }
+    placed.quotients = placed.quotients.map(|quotients| quotients & QUOTIENTS);
+    placed
+}
+
+impl<const D: usize, const CORNERS: usize> Vertices<D, CORNERS> {
+    fn clear(&mut self) {
+        self.keys.clear();
+        self.ones.clear();
+        self.slots.fill(0);
+        self.remembered.clear();
+        self.remembered.resize(REMEMBERED, Simplex::NONE);
+    }
+
+    /// The vertices of pixels whose simplices are known: quotients, lower half first,
+    /// and ranks. The pixels' weights are added up.
+    fn find(&mut self, pixels: Part<'_, CORNERS>) {
+        for (corners, weights) in pixels.vertices.iter_mut().zip(&*pixels.weights) {
+            let quotients = u64::from(corners[0]) | u64::from(corners[1]) << 32;
+            *corners = self.simplex(quotients, corners[2]);
+            for (&vertex, weight) in corners.iter().zip(weights) {
+                self.ones[vertex as usize] += weight;
+            }
+        }
     }
 
     /// The vertices of a simplex: that of remainder 0 with these quotients, and those
@@ -316,6 +507,7 @@ impl<const D: usize, const CORNERS: usize> Lattice<D, CORNERS> {
         let slot = self.probe(key);
         if self.slots[slot] == 0 {
             self.keys.push(key);
+            self.ones.push(0.0);
             self.slots[slot] = self.keys.len() as u32;
         }
         self.slots[slot] - 1
@@ -331,67 +523,29 @@ impl<const D: usize, const CORNERS: usize> Lattice<D, CORNERS> {
         }
     }
 
-    /// Finds each vertex' neighbours in every direction.
-    fn join(&mut self) {
-        let count = self.keys.len();
-        let none = count as u32;
+    /// Finds each vertex' neighbours in a direction.
+    fn join(&self, direction: usize, neighbours: &mut [[u32; 2]]) {
         let units = self.shifts.map(|shift| 1u64 << shift);
         let all = units.iter().fold(0, |all, unit| all | unit);
-        let mut neighbours = std::mem::take(&mut self.neighbours);
-        neighbours.clear();
-        neighbours.resize(count * CORNERS, [none; 2]);
-        for (direction, neighbours) in neighbours.chunks_exact_mut(count.max(1)).enumerate() {
-            // The first coordinate has no place in a key.
-            let unit = direction.checked_sub(1).map_or(0, |i| units[i]);
-            for vertex in 0..count {
-                // One more in every coordinate, but D less in that of the direction.
-                let key = self.keys[vertex];
-                let remainder = (key >> REMAINDER_SHIFT) + 1;
-                let mut quotients = key.wrapping_sub(unit);
-                let remainder = if remainder == CORNERS as u64 {
-                    quotients = quotients.wrapping_add(all);
-                    0
-                } else {
-                    remainder
-                };
-                let after = quotients & QUOTIENTS | remainder << REMAINDER_SHIFT;
-                let found = self.slots[self.probe(after)];
-                if found > 0 {
-                    neighbours[vertex][1] = found - 1;
-                    neighbours[found as usize - 1][0] = vertex as u32;
-                }
+        // The first coordinate has no place in a key.
+        let unit = direction.checked_sub(1).map_or(0, |i| units[i]);
+        for (vertex, &key) in self.keys.iter().enumerate() {
+            // One more in every coordinate, but D less in that of the direction.
+            let remainder = (key >> REMAINDER_SHIFT) + 1;
+            let mut quotients = key.wrapping_sub(unit);
+            let remainder = if remainder == CORNERS as u64 {
+                quotients = quotients.wrapping_add(all);
+                0
+            } else {
+                remainder
+            };
+            let after = quotients & QUOTIENTS | remainder << REMAINDER_SHIFT;
+            let found = self.slots[self.probe(after)];
+            if found > 0 {
+                neighbours[vertex][1] = found - 1;
+                neighbours[found as usize - 1][0] = vertex as u32;
             }
         }
-        self.neighbours = neighbours;
-    }
-
-    /// Finishes the filtering of ones, and divides the weights.
-    fn normalize(&mut self) {
-        /// Keeps a quotient finite.
-        const LEAST: f32 = 1e-20;
-        let count = self.keys.len();
-        let [mut from, mut to] = std::mem::take(&mut self.ones);
-        // The last one is that of neighbours that do not exist.
-        from.push(0.0);
-        to.clear();
-        to.resize(count + 1, 0.0);
-        for direction in self.directions() {
-            for (vertex, &[before, after]) in direction.iter().enumerate() {
-                to[vertex] = from[vertex] + 0.5 * (from[before as usize] + from[after as usize]);
-            }
-            std::mem::swap(&mut from, &mut to);
-        }
-        for corners in &mut self.corners {
-            let mut sum = 0.0;
-            for (&vertex, &weight) in corners.vertices.iter().zip(&corners.weights) {
-                sum += weight * from[vertex as usize];
-            }
-            let factor = 1.0 / (sum + LEAST).sqrt();
-            for weight in &mut corners.weights {
-                *weight *= factor;
-            }
-        }
-        self.ones = [from, to];
     }
 }
 
@@ -425,34 +579,42 @@ mod tests {
         corners.chain(within).collect()
     }
 
+    /// Points in a row.
+    fn build<const D: usize, const CORNERS: usize>(
+        lattice: &mut Lattice<D, CORNERS>,
+        points: &[[f32; D]],
+        most: usize,
+    ) -> Result<(), LatticeError> {
+        let point = |column: usize, _| points[column];
+        lattice.build(&mut Workers::alone(), (points.len(), 1), most, point)
+    }
+
     fn check<const D: usize, const CORNERS: usize>(bits: [u32; D], ends: [f32; D]) {
         let mut lattice = Lattice::<D, CORNERS>::new(bits);
         let points = far_points(ends).into_iter();
         let scaled: Vec<[f32; D]> = points
             .map(|point| std::array::from_fn(|i| point[i] * lattice.scale[i]))
             .collect();
-        lattice.build(scaled.iter().copied(), usize::MAX).unwrap();
-        for &point in &scaled {
-            let placed = lattice.place(&point.map(|coordinate| [coordinate; POINTS]));
-            let corners = Corners {
-                vertices: lattice.simplex(placed.quotients[0], placed.ranks[0]),
-                weights: placed.weights.map(|weights| weights[0]),
-            };
-            let sum: f32 = corners.weights.iter().sum();
+        build(&mut lattice, &scaled, usize::MAX).unwrap();
+        for (&point, vertices) in scaled.iter().zip(lattice.corners().vertices) {
+            let points = point.map(|coordinate| [coordinate; POINTS]);
+            let placed: Placed<CORNERS> = place(&lattice.vertices.shifts, &points);
+            let weights = placed.weights.map(|weights| weights[0]);
+            let sum: f32 = weights.iter().sum();
             assert!((sum - 1.0).abs() < 1e-4, "{point:?}: {sum}");
-            assert!(corners.weights.iter().all(|&w| w > -0.01), "{corners:?}");
+            assert!(weights.iter().all(|&w| w > -0.01), "{weights:?}");
             // The point is the mixture of its corners.
             let mut rest: f64 = point.iter().map(|&p| f64::from(p)).sum();
             for i in 0..D {
                 let own = f64::from(point[i]);
                 rest -= own;
                 let want = rest - (i + 1) as f64 * own;
-                let mixed: f64 = corners
-                    .vertices
+                let mixed: f64 = vertices
                     .iter()
-                    .zip(&corners.weights)
+                    .zip(&weights)
                     .map(|(&v, &w)| {
-                        coordinates(lattice.keys[v as usize], bits)[i] as f64 * f64::from(w)
+                        let key = lattice.vertices.keys[v as usize];
+                        coordinates(key, bits)[i] as f64 * f64::from(w)
                     })
                     .sum();
                 let slack = 0.01 + 1e-5 * want.abs();
@@ -463,13 +625,13 @@ mod tests {
             }
         }
         let by_place: HashMap<[i64; D], u32> = (0..)
-            .zip(&lattice.keys)
+            .zip(&lattice.vertices.keys)
             .map(|(vertex, &key)| (coordinates(key, bits), vertex))
             .collect();
         assert_eq!(by_place.len(), lattice.vertices());
         let none = lattice.vertices() as u32;
         for (direction, neighbours) in lattice.directions().enumerate() {
-            for (&key, &[before, after]) in lattice.keys.iter().zip(neighbours) {
+            for (&key, &[before, after]) in lattice.vertices.keys.iter().zip(neighbours) {
                 let place = coordinates(key, bits);
                 for (sign, found) in [(-1, before), (1, after)] {
                     let step = |i: usize| if i + 1 == direction { -(D as i64) } else { 1 };
@@ -492,22 +654,22 @@ mod tests {
     #[test]
     fn more_vertices_than_allowed_are_refused() {
         let mut lattice = Lattice::<2, 3>::new(SMOOTHNESS_BITS);
-        let points = || (0..100).map(|i| [i as f32 * 10.0, 0.0]);
-        assert_eq!(lattice.build(points(), 100), Err(TooManyVertices));
-        lattice.build(points(), 1000).unwrap();
+        let points: Vec<[f32; 2]> = (0..100).map(|i| [i as f32 * 10.0, 0.0]).collect();
+        let refused = build(&mut lattice, &points, 100);
+        assert!(matches!(refused, Err(LatticeError::TooManyVertices)));
+        build(&mut lattice, &points, 1000).unwrap();
         assert!(lattice.vertices() > 200);
     }
 
     #[test]
     fn equal_points_share_their_weight_equally() {
         let mut lattice = Lattice::<2, 3>::new(SMOOTHNESS_BITS);
-        lattice.build([[0.3, 0.4]; 4].into_iter(), 100).unwrap();
-        let filtered = |corners: &Corners<3>| -> f32 {
-            // Of one vertex each, without blur: the sum of squares.
-            corners.weights.iter().map(|w| w * w).sum()
-        };
+        build(&mut lattice, &[[0.3, 0.4]; 4], 100).unwrap();
         let all = lattice.corners();
-        assert!(all.iter().all(|corners| corners == &all[0]));
-        assert!(filtered(&all[0]) > 0.0);
+        for (vertices, weights) in all.vertices.iter().zip(all.weights) {
+            assert_eq!((vertices, weights), (&all.vertices[0], &all.weights[0]));
+        }
+        // Of one pixel, without blur: the sum of squares.
+        assert!(all.weights[0].iter().map(|w| w * w).sum::<f32>() > 0.0);
     }
 }

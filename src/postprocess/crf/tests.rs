@@ -216,6 +216,41 @@ fn every_cpu_gives_the_same_bits() {
 }
 
 #[test]
+fn every_number_of_threads_gives_the_same_bits() {
+    // One picture of several tiles, and others that are no multiple of anything.
+    for (size, classes) in [
+        ((211, 97), 21),
+        ((131, 150), 2),
+        ((37, 23), 256),
+        ((1, 9), 9),
+    ] {
+        let scene = Scene::new(size, classes, 11);
+        let mut made = [1, 2, 3, 8].map(|threads| {
+            let workers = Workers::new(threads).unwrap();
+            let mut crf = crf(gentle()).with_workers(workers);
+            let probabilities = scene.refined(&mut crf);
+            let rows = probabilities.chunks_exact(classes);
+            let best: Vec<u8> = rows.map(best_class).collect();
+            let fill = |pixel: usize, row: &mut [f32]| {
+                row.copy_from_slice(&scene.scores[pixel * classes..][..classes]);
+            };
+            // Once more, with a lattice that was kept.
+            let mut mask = Mask::new(size.0, size.1);
+            let again = crf.refine(&scene.rgb, size, classes, fill).unwrap();
+            again.labels(&mut mask);
+            assert!(mask.labels == best, "{size:?}, {threads} threads");
+            probabilities
+        });
+        let (alone, others) = made.split_first_mut().unwrap();
+        for (index, other) in others.iter().enumerate() {
+            let mut pairs = alone.iter().zip(other);
+            let same = pairs.all(|(a, b)| a.to_bits() == b.to_bits());
+            assert!(same, "{size:?}, {classes} classes, case {index}");
+        }
+    }
+}
+
+#[test]
 fn pictures_do_not_depend_on_those_before() {
     let mut used = crf(gentle());
     for (size, classes) in [((30, 20), 5), ((7, 40), 21), ((30, 20), 5), ((30, 20), 40)] {

@@ -1,8 +1,6 @@
 //! What a model says of each pixel of the picture, as scores for the
 //! [CRF](super::DenseCrf).
 
-use std::ops::Range;
-
 use crate::logits::Logits;
 use crate::mask::Mask;
 use crate::postprocess::upsample::{Tap, Upsample};
@@ -51,19 +49,18 @@ impl Axis {
     }
 }
 
-/// Brings logits to the picture's size, pixel after pixel. Its memory is reused.
+/// Brings logits to the picture's size. Its memory is reused.
 #[derive(Debug, Default)]
 pub struct LogitsToPicture {
     columns: Vec<Tap>,
     rows: Vec<Tap>,
-    /// A row of cells, between two rows of the logits.
-    between: Vec<f32>,
 }
 
 impl LogitsToPicture {
-    /// Plans the way for a picture; `logits` are the model's for it. The logits are
-    /// interpolated between four cells, first between rows, and their greatest becomes
-    /// 0. Gives a function for [`DenseCrf::refine`](super::DenseCrf::refine).
+    /// Plans the way for a picture; `logits` are the model's for it, and those that are
+    /// no numbers, or great ones, are bounded. The logits are interpolated between four
+    /// cells, first between rows, and their greatest becomes 0. Gives a function for
+    /// [`DenseCrf::refine`](super::DenseCrf::refine).
     ///
     /// # Panics
     /// If the axes do not have the logits' cells, a rectangle is empty or the picture
@@ -72,8 +69,8 @@ impl LogitsToPicture {
         &'a mut self,
         [columns, rows]: [Axis; 2],
         upsample: Upsample,
-        logits: &'a Logits,
-    ) -> impl FnMut(usize, &mut [f32]) + 'a {
+        logits: &'a mut Logits,
+    ) -> impl Fn(usize, &mut [f32]) + Sync + 'a {
         assert_eq!(
             (columns.cells, rows.cells),
             (logits.width, logits.height),
@@ -89,18 +86,28 @@ impl LogitsToPicture {
         self.columns.extend(columns.taps(upsample));
         self.rows.clear();
         self.rows.extend(rows.taps(upsample));
-        let row_length = logits.width as usize * logits.classes;
-        self.between.resize(row_length, 0.0);
+        for value in &mut logits.values {
+            // A NaN is not at least anything.
+            *value = if *value >= LOGITS[0] {
+                value.min(LOGITS[1])
+            } else {
+                LOGITS[0]
+            };
+        }
+        let logits = &*logits;
         move |pixel, scores| {
-            let (y, x) = (pixel / self.columns.len(), pixel % self.columns.len());
-            if x == 0 {
-                self.row(self.rows[y], logits);
-            }
-            let tap = self.columns[x];
-            let cell = |cell: usize| &self.between[cell * logits.classes..][..logits.classes];
-            let pairs = cell(tap.cell).iter().zip(cell(tap.other()));
-            for (score, (&a, &b)) in scores.iter_mut().zip(pairs) {
-                *score = a + (b - a) * tap.towards_next;
+            let (row, column) = (pixel / self.columns.len(), pixel % self.columns.len());
+            let (row, column) = (self.rows[row], self.columns[column]);
+            let cell = |x: usize, y: usize| {
+                let index = y * logits.width as usize + x;
+                &logits.values[index * logits.classes..][..logits.classes]
+            };
+            let [left, right] = [column.cell, column.other()].map(|x| {
+                let ends = cell(x, row.cell).iter().zip(cell(x, row.other()));
+                ends.map(|(&a, &b)| a + (b - a) * row.towards_next)
+            });
+            for (score, (a, b)) in scores.iter_mut().zip(left.zip(right)) {
+                *score = a + (b - a) * column.towards_next;
             }
             let best = scores
                 .iter()
@@ -108,31 +115,12 @@ impl LogitsToPicture {
             scores.iter_mut().for_each(|score| *score -= best);
         }
     }
-
-    fn row(&mut self, tap: Tap, logits: &Logits) {
-        let cells = |row: usize| -> &[f32] {
-            let range: Range<usize> = row * self.between.len()..(row + 1) * self.between.len();
-            &logits.values[range]
-        };
-        let pairs = cells(tap.cell).iter().zip(cells(tap.other()));
-        let within = |v: f32| {
-            if v >= LOGITS[0] {
-                v.min(LOGITS[1])
-            } else {
-                LOGITS[0]
-            }
-        };
-        for (value, (&a, &b)) in self.between.iter_mut().zip(pairs) {
-            let (a, b) = (within(a), within(b));
-            *value = a + (b - a) * tap.towards_next;
-        }
-    }
 }
 
 /// Labels that are right with probability `confidence`, the other classes sharing the
 /// rest. A label that is no class says nothing. Gives a function for
 /// [`DenseCrf::refine`](super::DenseCrf::refine).
-pub fn labels(mask: &Mask, classes: usize, confidence: f32) -> impl FnMut(usize, &mut [f32]) {
+pub fn labels(mask: &Mask, classes: usize, confidence: f32) -> impl Fn(usize, &mut [f32]) + Sync {
     let others = (1.0 - confidence) / classes.saturating_sub(1).max(1) as f32;
     // Of the least confidence allowed, and of the greatest, this is finite.
     let gap = (confidence / others).ln();
@@ -164,10 +152,12 @@ mod tests {
     /// The scores of every pixel of a picture.
     fn at_picture(axes: [Axis; 2], upsample: Upsample, logits: &Logits) -> Vec<f32> {
         let mut way = LogitsToPicture::default();
-        let mut fill = way.plan(axes, upsample, logits);
+        let mut logits = logits.clone();
+        let classes = logits.classes;
+        let fill = way.plan(axes, upsample, &mut logits);
         let pixels = axes[0].source as usize * axes[1].source as usize;
-        let mut scores = vec![0.0; pixels * logits.classes];
-        for (pixel, row) in scores.chunks_exact_mut(logits.classes).enumerate() {
+        let mut scores = vec![0.0; pixels * classes];
+        for (pixel, row) in scores.chunks_exact_mut(classes).enumerate() {
             fill(pixel, row);
         }
         scores
@@ -262,7 +252,7 @@ mod tests {
             labels: vec![0, 2, 255],
         };
         for confidence in [0.7, 0.2, f32::MIN_POSITIVE, 1.0 - f32::EPSILON] {
-            let mut fill = labels(&mask, 4, confidence);
+            let fill = labels(&mask, 4, confidence);
             let mut row = [0.0; 4];
             for (pixel, label) in [(0, 0), (1, 2)] {
                 fill(pixel, &mut row);

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use crate::kernels::mean_field::{
-    BLOCK, BlurArgs, Corners, MAX_BLOCKS, Messages, PADDING, UpdateArgs,
+    BLOCK, BlurArgs, Corners, InferArgs, MAX_BLOCKS, Messages, PADDING, SendArgs,
 };
 use crate::kernels::scalar;
 use crate::kernels::testing;
@@ -20,21 +20,41 @@ fn indices(seed: u64, count: usize, below: usize) -> Vec<u32> {
     bytes.iter().map(|&b| u32::from(b) % below as u32).collect()
 }
 
+/// Vertices and weights of some pixels.
 fn corners<const CORNERS: usize>(
     seed: u64,
     pixels: usize,
     vertices: usize,
-) -> Vec<Corners<CORNERS>> {
+) -> (Vec<[u32; CORNERS]>, Vec<[f32; CORNERS]>) {
     let indices = indices(seed, pixels * CORNERS, vertices);
     let weights = numbers(seed ^ 1, pixels * CORNERS);
-    let pairs = indices.as_chunks().0.iter().zip(weights.as_chunks().0);
-    pairs
-        .map(|(&vertices, &weights)| Corners { vertices, weights })
-        .collect()
+    (
+        indices.as_chunks().0.to_vec(),
+        weights.as_chunks().0.to_vec(),
+    )
+}
+
+fn borrowed<const CORNERS: usize>(
+    (vertices, weights): &(Vec<[u32; CORNERS]>, Vec<[f32; CORNERS]>),
+) -> Corners<'_, CORNERS> {
+    Corners { vertices, weights }
 }
 
 fn bits(numbers: &[f32]) -> Vec<u32> {
     numbers.iter().map(|n| n.to_bits()).collect()
+}
+
+/// The blur of all vertices at once.
+fn scalar_blur(blocks: usize, neighbours: &[[u32; 2]], from: &[f32]) -> Vec<u32> {
+    let mut to = vec![7.0; from.len()];
+    scalar::mean_field::blur(BlurArgs {
+        blocks,
+        first: 0,
+        neighbours,
+        from,
+        to: &mut to,
+    });
+    bits(&to)
 }
 
 fn blocks() -> impl Strategy<Value = usize> {
@@ -50,9 +70,18 @@ proptest! {
         let neighbours = neighbours.as_chunks().0;
         let run = |blur: fn(BlurArgs<'_>)| {
             let mut to = vec![7.0; from.len()];
-            blur(BlurArgs { blocks, neighbours, from: &from, to: &mut to });
+            let row = blocks * BLOCK;
+            let (first, rest) = to.split_at_mut(vertices / 3 * row);
+            for (first, neighbours, to) in [
+                (0, &neighbours[..vertices / 3], first),
+                (vertices / 3, &neighbours[vertices / 3..], rest),
+            ] {
+                blur(BlurArgs { blocks, first, neighbours, from: &from, to });
+            }
             bits(&to)
         };
+        let all = scalar_blur(blocks, neighbours, &from);
+        prop_assert_eq!(&run(scalar::mean_field::blur), &all, "in parts");
         let wanted = run(scalar::mean_field::blur);
         for variant in MEAN_FIELD.iter().filter(|variant| variant.tier.is_available()) {
             prop_assert_eq!(run(variant.kernel.blur), &wanted[..], "{}", variant.name);
@@ -60,9 +89,9 @@ proptest! {
     }
 
     #[test]
-    fn update(
+    fn infer(
         blocks in blocks(), padding in 0..BLOCK, pixels in 0usize..20, vertices in 1usize..30,
-        receive in any::<bool>(), send in any::<bool>(), seed in any::<u64>(),
+        receive in any::<bool>(), in_place in any::<bool>(), seed in any::<u64>(),
         spread in prop_oneof![Just(0.0f32), 1.0f32..90.0, Just(1e9)],
     ) {
         let row = blocks * BLOCK;
@@ -70,32 +99,51 @@ proptest! {
         for row in scores.chunks_exact_mut(row) {
             row[blocks * BLOCK - padding..].fill(PADDING);
         }
-        let columns = numbers(seed ^ 3, vertices * row);
-        let (by_colour, by_place) = (
-            corners::<6>(seed ^ 4, pixels, vertices),
-            corners::<3>(seed ^ 6, pixels, vertices),
-        );
-        let run = |update: fn(UpdateArgs<'_>)| {
+        let from = numbers(seed ^ 3, vertices * row);
+        let by_colour = corners::<6>(seed ^ 4, pixels, vertices);
+        let by_place = corners::<3>(seed ^ 6, pixels, vertices);
+        let messages = receive.then(|| (
+            Messages { corners: borrowed(&by_colour), strength: 10.0, from: &from },
+            Messages { corners: borrowed(&by_place), strength: 3.0, from: &from },
+        ));
+        let run = |infer: fn(InferArgs<'_>)| {
             let mut scores = scores.clone();
-            let mut to = [columns.clone(), columns.clone()];
-            let [first, second] = &mut to;
-            update(UpdateArgs {
-                blocks,
-                receive,
-                send,
-                scores: &mut scores,
-                appearance: Messages {
-                    corners: &by_colour, strength: 10.0, from: &columns, to: first,
-                },
-                smoothness: Messages {
-                    corners: &by_place, strength: 3.0, from: &columns, to: second,
-                },
-            });
-            [&scores, &to[0], &to[1]].map(|numbers| bits(numbers))
+            let mut to = vec![7.0; scores.len()];
+            let probabilities = (!in_place).then_some(&mut to[..]);
+            infer(InferArgs { blocks, messages, scores: &mut scores, probabilities });
+            [scores, to].map(|numbers| bits(&numbers))
         };
-        let wanted = run(scalar::mean_field::update);
+        let wanted = run(scalar::mean_field::infer);
+        prop_assert_eq!(wanted[0] == bits(&scores), !in_place || pixels == 0, "the scores");
         for variant in MEAN_FIELD.iter().filter(|variant| variant.tier.is_available()) {
-            let got = run(variant.kernel.update);
+            prop_assert!(run(variant.kernel.infer) == wanted, "{}", variant.name);
+        }
+    }
+
+    #[test]
+    fn send(
+        blocks in blocks(), pixels in 0usize..20, vertices in 1usize..30, seed in any::<u64>(),
+    ) {
+        let probabilities = numbers(seed, pixels * blocks * BLOCK);
+        let columns = numbers(seed ^ 3, vertices * blocks * BLOCK);
+        let by_colour = corners::<6>(seed ^ 4, pixels, vertices);
+        let by_place = corners::<3>(seed ^ 6, pixels, vertices);
+        let appearance = |send: fn(SendArgs<'_, 6>)| {
+            let mut to = columns.clone();
+            let corners = borrowed(&by_colour);
+            send(SendArgs { blocks, probabilities: &probabilities, corners, to: &mut to });
+            bits(&to)
+        };
+        let smoothness = |send: fn(SendArgs<'_, 3>)| {
+            let mut to = columns.clone();
+            let corners = borrowed(&by_place);
+            send(SendArgs { blocks, probabilities: &probabilities, corners, to: &mut to });
+            bits(&to)
+        };
+        let wanted = [appearance(scalar::mean_field::send), smoothness(scalar::mean_field::send)];
+        for variant in MEAN_FIELD.iter().filter(|variant| variant.tier.is_available()) {
+            let kernels = &variant.kernel;
+            let got = [appearance(kernels.send_appearance), smoothness(kernels.send_smoothness)];
             prop_assert!(got == wanted, "{}", variant.name);
         }
     }
