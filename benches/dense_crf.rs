@@ -5,8 +5,8 @@
 //! cargo bench --bench dense_crf
 //! ```
 //!
-//! One thread works. Each kernel that this processor has is timed with 10 iterations,
-//! and the best one with none and one, too: the difference of the last two is the
+//! Each kernel that this processor has is timed with 10 iterations on one thread, the best
+//! one on two threads as well, and with none and one: the difference of the last two is the
 //! lattice, the messages' first way, and one iteration. `benches/crf/compare.py` runs
 //! it beside pydensecrf.
 
@@ -16,6 +16,7 @@ use std::time::Duration;
 use atrous::kernels::cpu::Cpu;
 use atrous::kernels::variants::MEAN_FIELD;
 use atrous::postprocess::crf::{CrfParams, DenseCrf};
+use atrous::workers::Workers;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
 const SIZE: (u32, u32) = (500, 375);
@@ -44,17 +45,24 @@ fn picture() -> (Vec<u8>, Vec<usize>) {
 fn dense_crf(criterion: &mut Criterion) {
     let (rgb, labels) = picture();
     let mut group = criterion.benchmark_group("dense-crf");
-    let cpus = MEAN_FIELD.iter().filter_map(|variant| {
+    let default = CrfParams::default().iterations;
+    let variants = MEAN_FIELD.iter().filter_map(|variant| {
         let cpu = Cpu::limited(variant.tier).ok()?;
-        Some((variant.name, cpu, CrfParams::default().iterations))
+        Some((variant.name, cpu, 1, default))
     });
-    let best = [0, 1].map(|iterations| ("best", Cpu::detect(), iterations));
-    for (name, cpu, iterations) in cpus.chain(best) {
+    let best = [
+        ("two-threads", 2, default),
+        ("one-thread", 1, 0),
+        ("one-thread", 1, 1),
+    ];
+    let best = best.map(|(name, threads, iterations)| (name, Cpu::detect(), threads, iterations));
+    for (name, cpu, threads, iterations) in variants.chain(best) {
         let params = CrfParams {
             iterations,
             ..CrfParams::default()
         };
-        let mut crf = DenseCrf::new(params, cpu);
+        let workers = Workers::new(threads).expect("threads");
+        let mut crf = DenseCrf::new(params, cpu).with_workers(workers);
         group.bench_function(BenchmarkId::new(name, iterations), |bencher| {
             bencher.iter(|| {
                 let fill = |pixel: usize, row: &mut [f32]| {
