@@ -12,10 +12,13 @@ pub mod fake;
 pub mod mixed;
 pub mod program;
 pub mod refine;
+pub mod scores;
 pub mod shared;
 pub mod tract;
 
 pub use crate::workers::{MAX_THREADS, Workers};
+
+use scores::Scores;
 
 /// The fixed shape of a model's work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +70,29 @@ pub trait Segmenter: Send {
     /// As [`segment`](Self::segment), and [`EngineError::NoLogits`] where the
     /// model gives labels only.
     fn logits(&mut self, rgb: &[u8], logits: &mut Logits) -> Result<(), EngineError>;
+
+    /// Of how many classes [`segment_scored`](Self::segment_scored) gives scores; `None`
+    /// where there are none.
+    fn scored_classes(&self) -> Option<usize> {
+        None
+    }
+
+    /// As [`segment`](Self::segment), and keeps the scores that the labels were chosen
+    /// from, which are there before a class is chosen also in models that give labels.
+    ///
+    /// # Errors
+    /// As [`segment`](Self::segment), and [`EngineError::NoLogits`] where the engine does
+    /// not [have them](Self::scored_classes).
+    fn segment_scored(
+        &mut self,
+        _rgb: &[u8],
+        _labels: &mut Mask,
+        _scores: &mut Scores,
+    ) -> Result<(), EngineError> {
+        Err(EngineError::NoLogits {
+            model: self.describe(),
+        })
+    }
 
     /// The name of the kernel of each operation; empty where the engine does not know
     /// its operations.

@@ -51,6 +51,7 @@ mod guarded_pin;
 pub mod histogram;
 pub mod journal;
 pub mod mailbox;
+mod mosaic;
 pub mod progress;
 mod reload;
 pub mod rule_set;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use atrous::engine::fake::FakeSegmenter;
 use atrous::engine::program::ProgramSegmenter;
+use atrous::engine::scores::Scores;
 use atrous::engine::tract::TractSegmenter;
 use atrous::engine::{EngineError, Segmenter, Shape};
 use atrous::logits::Logits;
@@ -108,6 +109,41 @@ fn labels_are_the_argmax_of_the_logits() {
     let mut own = Mask::default();
     plan.run(&logits, &mut own);
     assert_eq!(own, labels);
+}
+
+#[test]
+fn labels_are_those_that_the_scores_behind_them_say() {
+    let mut scored = 0;
+    for (name, mut segmenter) in segmenters() {
+        let shape = segmenter.shape();
+        let rgb = picture(shape);
+        let (mut alone, mut labels) = (Mask::default(), Mask::default());
+        let mut scores = Scores::default();
+        segmenter.segment(&rgb, &mut alone).unwrap();
+        let result = segmenter.segment_scored(&rgb, &mut labels, &mut scores);
+        let Some(classes) = segmenter.scored_classes() else {
+            assert!(matches!(result, Err(EngineError::NoLogits { .. })));
+            continue;
+        };
+        result.unwrap();
+        scored += 1;
+        assert_eq!(labels, alone, "{name}");
+        assert_eq!((scores.classes(), classes), (shape.classes, shape.classes));
+        let mut row = vec![0.0; shape.width as usize * shape.classes];
+        for y in 0..shape.height {
+            scores.row(y, 0..shape.width, &mut row);
+            for (scores, &label) in row.chunks_exact(shape.classes).zip(labels.row(y)) {
+                let most = scores.iter().copied().fold(f32::MIN, f32::max);
+                let first = scores.iter().position(|&score| score == most);
+                assert_eq!(first, Some(usize::from(label)), "{name}: row {y}");
+            }
+        }
+        let short = segmenter.segment_scored(&rgb[1..], &mut labels, &mut scores);
+        assert!(matches!(short, Err(EngineError::Input { .. })), "{name}");
+        assert_eq!(labels, alone, "{name}");
+    }
+    // The float model and each that is built in.
+    assert_eq!(scored, 1 + bundled::names().count());
 }
 
 #[test]

@@ -5,7 +5,13 @@ use std::process::Output;
 
 use assert_cmd::Command;
 use image::{Rgb, RgbImage};
+use prost::Message;
 use serde_json::Value;
+use tract_onnx::pb::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, type_proto,
+};
+
+mod onnx;
 
 const USAGE: i32 = 2;
 
@@ -79,14 +85,16 @@ mod tiles {
     }
 
     #[test]
-    fn each_tiles_core_is_the_mask_of_its_crop() {
+    fn a_pixel_of_one_tile_has_the_label_that_its_crop_gives_it() {
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path();
         let whole = picture(770, 500);
         whole.save(at.join("whole.png")).unwrap();
+        let rows: Vec<_> = along(500, SIDE, 40, 40).collect();
+        let columns: Vec<_> = along(770, SIDE, 40, 40).collect();
         let mut crops = Vec::new();
-        for row in along(500, SIDE, 40) {
-            for column in along(770, SIDE, 40) {
+        for row in &rows {
+            for column in &columns {
                 let (x, y) = (column.start, row.start);
                 let name = format!("crop_{x}_{y}");
                 let crop = image::imageops::crop_imm(&whole, x, y, SIDE, SIDE).to_image();
@@ -104,8 +112,8 @@ mod tiles {
         let tiled = index("whole", at);
         for (name, column, row) in &crops {
             let alone = index(name, at);
-            for y in row.core.clone() {
-                for x in column.core.clone() {
+            for y in row.own.clone() {
+                for x in column.own.clone() {
                     let wanted = alone.get_pixel(x - column.start, y - row.start);
                     assert_eq!(tiled.get_pixel(x, y), wanted, "{name}: {x} {y}");
                 }
@@ -118,6 +126,36 @@ mod tiles {
         );
         let tiled = image::open(at.join("tiled/crop_0_0_index.png")).unwrap();
         assert_eq!(tiled.to_luma8(), index("crop_0_0", at));
+    }
+
+    #[test]
+    fn threads_and_processors_give_the_same_blend() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path();
+        picture(700, 450).save(at.join("a.png")).unwrap();
+        let common = [
+            "a.png",
+            "--model",
+            "nuclei",
+            "--visualize",
+            "index",
+            "--tile",
+        ];
+        let mut masks = Vec::new();
+        for (place, flags) in [
+            ("one/", &["--threads", "1"][..]),
+            ("three/", &["--threads", "3"]),
+            ("plain/", &["--cpu", "scalar"]),
+        ] {
+            runs(&[&common[..], &[place], flags].concat(), at);
+            masks.push(
+                image::open(at.join(place).join("a_index.png"))
+                    .unwrap()
+                    .to_luma8(),
+            );
+        }
+        assert_eq!(masks[0], masks[1]);
+        assert_eq!(masks[0], masks[2]);
     }
 
     #[test]
@@ -178,6 +216,83 @@ mod tiles {
             &["do not vote"],
         );
         runs(&with(&["--tile=192"]), at);
+    }
+}
+
+/// A float model of 11x6 pixels that sees one pixel at a time: its scores are the picture's
+/// colours, or its labels the largest of them.
+fn local_model(gives_labels: bool) -> Vec<u8> {
+    let sides = [1, 3, 6, 11];
+    let mut nodes = vec![onnx::node("Add", &["input", "zero"], "scores")];
+    let mut output = onnx::value("scores", &sides);
+    if gives_labels {
+        let number = |name: &str, i| AttributeProto {
+            name: name.into(),
+            r#type: 2,
+            i,
+            ..AttributeProto::default()
+        };
+        nodes.push(NodeProto {
+            attribute: vec![number("axis", 1), number("keepdims", 0)],
+            ..onnx::node("ArgMax", &["scores"], "labels")
+        });
+        output = onnx::value("labels", &[1, 6, 11]);
+        if let Some(type_proto::Value::TensorType(tensor)) =
+            output.r#type.as_mut().and_then(|t| t.value.as_mut())
+        {
+            // Whole numbers of 64 bits.
+            tensor.elem_type = 7;
+        }
+    }
+    let graph = GraphProto {
+        name: "local".into(),
+        input: vec![onnx::value("input", &sides)],
+        output: vec![output],
+        initializer: vec![onnx::floats("zero", &[0.0])],
+        node: nodes,
+        ..GraphProto::default()
+    };
+    let model = ModelProto {
+        ir_version: 8,
+        opset_import: vec![OperatorSetIdProto {
+            version: 17,
+            ..OperatorSetIdProto::default()
+        }],
+        graph: Some(graph),
+        ..ModelProto::default()
+    };
+    model.encode_to_vec()
+}
+
+#[test]
+fn tiles_of_a_model_that_sees_one_pixel_at_a_time_leave_no_trace() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let whole = picture(61, 37);
+    whole.save(at.join("a.png")).unwrap();
+    for gives_labels in [false, true] {
+        std::fs::write(at.join("local.onnx"), local_model(gives_labels)).unwrap();
+        for tile in ["--tile", "--tile=3", "--tile=0"] {
+            let args = [
+                "a.png",
+                "out/",
+                "--visualize",
+                "index",
+                "--model",
+                "local.onnx",
+            ];
+            let output = run(&[&args[..], &[tile]].concat(), at);
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{stderr}");
+            let told = gives_labels && tile != "--tile=0";
+            assert_eq!(stderr.contains("not blended"), told, "{tile}: {stderr}");
+            let mask = image::open(at.join("out/a_index.png")).unwrap().to_luma8();
+            for (pixel, label) in whole.pixels().zip(mask.pixels()) {
+                let most = pixel.0.iter().max();
+                let first = pixel.0.iter().position(|value| Some(value) == most);
+                assert_eq!(first, Some(usize::from(label.0[0])), "{tile}");
+            }
+        }
     }
 }
 

@@ -550,6 +550,16 @@ fn results(model: &str, at: &Path) -> Vec<serde_json::Value> {
         .collect()
 }
 
+/// The mask that `run` makes of `photo.png` in tiles.
+fn tiled(model: &str, at: &Path) -> image::DynamicImage {
+    let args = ["run", "photo.png", "out/", "--visualize", "index", "--tile"];
+    let output = atrous(&[&args[..], &["--model", model]].concat(), at);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    assert!(!stderr.contains("not blended"), "{stderr}");
+    image::open(at.join("out/photo_index.png")).unwrap()
+}
+
 fn photo(at: &Path) {
     image::RgbImage::from_fn(31, 23, |x, y| {
         image::Rgb([(x * 8) as u8, (y * 11) as u8, (x * y) as u8])
@@ -586,6 +596,9 @@ fn an_artifact_that_ends_in_scores_gives_the_same_mask() {
             labels["mask_hash"],
             results("logits.atrous", at)[0]["mask_hash"]
         );
+        // Tiles are blended by the scores behind the labels, too.
+        let tiled = |model: &str| tiled(model, at);
+        assert_eq!(tiled("labels.atrous"), tiled("logits.atrous"));
         let seen = labels["coverage"].as_object().unwrap().values();
         let seen = seen.filter(|share| share.as_f64() > Some(0.0));
         assert!(seen.count() >= 2, "the classes are told apart: {labels}");

@@ -110,8 +110,8 @@ pub struct RunArgs {
     #[command(flatten)]
     crf: CrfArgs,
     /// Cut pictures larger than the model's input into tiles of its size, which overlap by so
-    /// many pixels (--tile=64; --tile alone: a quarter of its sides). Each pixel's label comes
-    /// from the tile whose centre is nearest.
+    /// many pixels (--tile=64; --tile alone: a quarter of its sides). Scores are blended in the
+    /// overlaps; of a model that gives labels only, the tile whose centre is nearest decides.
     #[arg(long, value_name = "OVERLAP", num_args = 0..=1, require_equals = true)]
     tile: Option<Option<u32>>,
     /// Run config; atrous.toml in the current folder is read if there is one.

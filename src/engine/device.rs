@@ -13,7 +13,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::runtime::{Runnable, State, runtime_for_name};
 
 use super::tract::{InputScale, OutputReader, check_sizes, contained, flat, parse, read_labels};
-use super::{EngineError, Segmenter, Shape};
+use super::{EngineError, Segmenter, Shape, scores};
 use crate::logits::Logits;
 use crate::mask::Mask;
 use crate::model::manifest::{Manifest, OutputKind};
@@ -257,6 +257,31 @@ impl Segmenter for DeviceSegmenter {
         let value = self.run(rgb)?;
         let read = contained(|| self.output.read_logits(&value, logits));
         read.map_err(|reason| fault(&self.name, reason))
+    }
+
+    fn scored_classes(&self) -> Option<usize> {
+        (self.output.kind == OutputKind::Logits).then_some(self.output.classes)
+    }
+
+    fn segment_scored(
+        &mut self,
+        rgb: &[u8],
+        labels: &mut Mask,
+        scores: &mut scores::Scores,
+    ) -> Result<(), EngineError> {
+        if self.output.kind == OutputKind::Labels {
+            return Err(EngineError::NoLogits {
+                model: self.name.clone(),
+            });
+        }
+        let value = self.run(rgb)?;
+        let upsample = self.upsample.upsample();
+        let read = |logits: &mut Logits| contained(|| self.output.read_logits(&value, logits));
+        match scores.keep_logits(upsample, self.shape, read) {
+            Ok(logits) => self.upsample.run(logits, labels),
+            Err(reason) => return Err(fault(&self.name, reason)),
+        }
+        Ok(())
     }
 
     fn describe(&self) -> String {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::program::Options;
 use super::program::region::Regions;
+use super::scores::Scores;
 use super::tract::TractSegmenter;
 use super::{EngineError, Segmenter, Shape};
 use crate::compile::region::Mixed;
@@ -112,6 +113,19 @@ impl Segmenter for MixedSegmenter {
 
     fn logits(&mut self, rgb: &[u8], logits: &mut Logits) -> Result<(), EngineError> {
         self.tract.logits(rgb, logits)
+    }
+
+    fn scored_classes(&self) -> Option<usize> {
+        self.tract.scored_classes()
+    }
+
+    fn segment_scored(
+        &mut self,
+        rgb: &[u8],
+        labels: &mut Mask,
+        scores: &mut Scores,
+    ) -> Result<(), EngineError> {
+        self.tract.segment_scored(rgb, labels, scores)
     }
 
     fn kernels(&self) -> Vec<&'static str> {

@@ -5,13 +5,15 @@
 
 use std::time::{Duration, Instant};
 
+use super::scores::Scores;
 use super::{EngineError, Segmenter, Shape, Workers};
 use crate::kernels::cpu::Cpu;
+use crate::kernels::variants::{self, Resampler, best};
 use crate::kernels::{AlignedBytes, Resample};
 use crate::logits::Logits;
 use crate::mask::Mask;
 use crate::model::Manifest;
-use crate::program::{Output, Program};
+use crate::program::{Op, Output, Program, TensorId};
 use loaded::Loaded;
 use share::Team;
 use step::Step;
@@ -50,6 +52,10 @@ pub struct ProgramSegmenter {
     output: Output,
     /// The way from codes to the mask where the program ends in logits.
     upsample: Option<Step>,
+    /// What the class is chosen from and how that reaches the mask's size, where the
+    /// program ends in scores or labels; and the kernel for it.
+    scored: Option<(TensorId, Resample)>,
+    resize: Resampler,
     arena: AlignedBytes,
     team: Team,
     cpu: Cpu,
@@ -80,11 +86,16 @@ impl ProgramSegmenter {
 
     fn build(manifest: &Manifest, program: &Program, cpu: Cpu, mut team: Team) -> Self {
         let loaded = Loaded::new(program, cpu, &mut team);
-        let upsample = match program.output {
-            Output::Labels { .. } | Output::Codes => None,
+        let upsampled = Resample::Bilinear(manifest.output.upsample.into());
+        let (upsample, scored) = match program.output {
+            Output::Codes => (None, None),
+            Output::Labels { .. } => match program.ops.last() {
+                Some(&Op::Argmax { input, resample }) => (None, Some((input, resample))),
+                _ => (None, None),
+            },
             Output::Logits(tensor) => {
-                let resample = Resample::Bilinear(manifest.output.upsample.into());
-                Some(Step::argmax(tensor, resample, cpu))
+                let step = Step::argmax(tensor, upsampled, cpu);
+                (Some(step), Some((tensor, upsampled)))
             }
         };
         if let Some(step) = &upsample {
@@ -100,6 +111,8 @@ impl ProgramSegmenter {
             loaded,
             output: program.output,
             upsample,
+            scored,
+            resize: best(variants::RESIZE, cpu).1,
             arena: AlignedBytes::new(program.arena_bytes as usize),
             team,
             cpu,
@@ -164,6 +177,30 @@ impl Segmenter for ProgramSegmenter {
                 logits.values.extend(source.pixel(y, x).iter().map(real));
             }
         }
+        Ok(())
+    }
+
+    fn scored_classes(&self) -> Option<usize> {
+        let (tensor, _) = self.scored?;
+        Some(self.loaded.tensors[tensor.0 as usize].channels)
+    }
+
+    fn segment_scored(
+        &mut self,
+        rgb: &[u8],
+        labels: &mut Mask,
+        scores: &mut Scores,
+    ) -> Result<(), EngineError> {
+        let Some((tensor, resample)) = self.scored else {
+            return Err(EngineError::NoLogits {
+                model: self.name.clone(),
+            });
+        };
+        self.segment(rgb, labels)?;
+        // The choice of the class came last and wrote the mask, so its input is still there.
+        let place = self.loaded.tensors[tensor.0 as usize];
+        let source = place.source(&self.arena.get()[place.start..place.end]);
+        scores.keep_codes(source, resample, self.resize, self.shape);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::scores::Scores;
 use super::{EngineError, Segmenter, Shape};
 use crate::logits::Logits;
 use crate::mask::Mask;
@@ -13,6 +14,7 @@ use crate::mask::Mask;
 pub struct SharedSegmenter {
     engine: Arc<Mutex<Box<dyn Segmenter>>>,
     shape: Shape,
+    scored_classes: Option<usize>,
     description: String,
 }
 
@@ -21,6 +23,7 @@ impl SharedSegmenter {
     pub fn new(engine: Box<dyn Segmenter>) -> Self {
         Self {
             shape: engine.shape(),
+            scored_classes: engine.scored_classes(),
             description: engine.describe(),
             engine: Arc::new(Mutex::new(engine)),
         }
@@ -31,6 +34,7 @@ impl SharedSegmenter {
         Self {
             engine: Arc::clone(&self.engine),
             shape: self.shape,
+            scored_classes: self.scored_classes,
             description: self.description.clone(),
         }
     }
@@ -55,6 +59,19 @@ impl Segmenter for SharedSegmenter {
 
     fn logits(&mut self, rgb: &[u8], logits: &mut Logits) -> Result<(), EngineError> {
         self.lock()?.logits(rgb, logits)
+    }
+
+    fn scored_classes(&self) -> Option<usize> {
+        self.scored_classes
+    }
+
+    fn segment_scored(
+        &mut self,
+        rgb: &[u8],
+        labels: &mut Mask,
+        scores: &mut Scores,
+    ) -> Result<(), EngineError> {
+        self.lock()?.segment_scored(rgb, labels, scores)
     }
 
     fn kernels(&self) -> Vec<&'static str> {

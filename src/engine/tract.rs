@@ -6,7 +6,8 @@ use tract_onnx::Onnx;
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 
-use super::device::Scores;
+use super::device;
+use super::scores::Scores;
 use super::{EngineError, Segmenter, Shape};
 use crate::guard;
 use crate::logits::Logits;
@@ -201,6 +202,31 @@ impl Segmenter for TractSegmenter {
         let outputs = self.run(rgb)?;
         let read = self.output.read_logits(&outputs[0], logits);
         read.map_err(|reason| self.fault(reason))
+    }
+
+    fn scored_classes(&self) -> Option<usize> {
+        (self.output.kind == OutputKind::Logits).then_some(self.output.classes)
+    }
+
+    fn segment_scored(
+        &mut self,
+        rgb: &[u8],
+        labels: &mut Mask,
+        scores: &mut Scores,
+    ) -> Result<(), EngineError> {
+        if self.output.kind == OutputKind::Labels {
+            return Err(EngineError::NoLogits {
+                model: self.name.clone(),
+            });
+        }
+        let outputs = self.run(rgb)?;
+        let read = |logits: &mut Logits| self.output.read_logits(&outputs[0], logits);
+        let kept = scores.keep_logits(self.upsample.upsample(), self.shape, read);
+        match kept {
+            Ok(logits) => self.upsample.run(logits, labels),
+            Err(reason) => return Err(self.fault(reason)),
+        }
+        Ok(())
     }
 
     fn describe(&self) -> String {
@@ -448,7 +474,7 @@ impl OutputReader {
     }
 
     /// Of a graph whose end was cut off.
-    pub(super) fn of_scores(scores: &Scores) -> Self {
+    pub(super) fn of_scores(scores: &device::Scores) -> Self {
         let side = |v: usize| u32::try_from(v).unwrap_or(u32::MAX);
         let (classes, height, width) = scores.size;
         Self {

@@ -57,19 +57,22 @@ const LANES: usize = 8;
 /// One output row or column: the cell at or before it, and how far it lies
 /// towards the next, 0 (included) to 1 (excluded or, by rounding, included).
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Tap {
-    pub(super) cell: usize,
-    pub(super) towards_next: f32,
+pub(crate) struct Tap {
+    /// The cell at or before it.
+    pub(crate) cell: usize,
+    /// How far it lies towards the next.
+    pub(crate) towards_next: f32,
 }
 
 impl Tap {
     /// The second cell: the first again where it has no weight.
-    pub(super) fn other(self) -> usize {
+    pub(crate) fn other(self) -> usize {
         self.cell + usize::from(self.towards_next != 0.0)
     }
 }
 
-fn plan(upsample: Upsample, cells: u32, out: u32) -> Vec<Tap> {
+/// Where `out` output pixels lie along an axis of `cells` cells; both are at least 1.
+pub(crate) fn plan(upsample: Upsample, cells: u32, out: u32) -> Vec<Tap> {
     let (cells, out) = (u64::from(cells), u64::from(out));
     let tap = |o: u64| {
         let (numerator, denominator) = match upsample {
@@ -96,6 +99,7 @@ fn plan(upsample: Upsample, cells: u32, out: u32) -> Vec<Tap> {
 /// Bilinear interpolation and the best class in one, for one geometry.
 #[derive(Debug, Clone)]
 pub struct UpsampleArgmax {
+    upsample: Upsample,
     cells: (u32, u32),
     classes: usize,
     out: (u32, u32),
@@ -132,6 +136,7 @@ impl UpsampleArgmax {
             stretches.push(start..start + stretch.len());
         }
         Self {
+            upsample,
             cells,
             classes,
             out,
@@ -142,6 +147,11 @@ impl UpsampleArgmax {
             between: vec![f32::NAN; cells.0 as usize * padded],
             made_for: vec![0; cells.0 as usize],
         }
+    }
+
+    /// Where output pixels lie between the cells.
+    pub fn upsample(&self) -> Upsample {
+        self.upsample
     }
 
     /// Labels every pixel. `mask` is resized.
@@ -211,7 +221,7 @@ impl UpsampleArgmax {
 }
 
 /// The first class with the highest score.
-pub(super) fn best_class(scores: &[f32]) -> u8 {
+pub(crate) fn best_class(scores: &[f32]) -> u8 {
     let mut best = (f32::NEG_INFINITY, 0);
     for (class, &score) in scores.iter().enumerate() {
         if score > best.0 {

@@ -55,6 +55,15 @@ impl Prepared {
                 "--crf looks at a picture as a whole, and tiles cut it; leave one of them out";
             return Err(Misused(text.to_owned()).into());
         }
+        if tile.is_some_and(|overlap| overlap != (0, 0))
+            && model.segmenter.scored_classes().is_none()
+        {
+            log::warn!(
+                "model '{}' gives labels and no scores: tiles are not blended, each pixel has \
+                 the label of the tile whose centre is nearest",
+                settings.model.value
+            );
+        }
         let plan = settings.free_space.value.as_ref();
         let free_space = free_space::compile(plan, &model.classes, &rules)?;
         log::info!("source: {}", info.description);
