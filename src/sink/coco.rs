@@ -196,7 +196,7 @@ impl CocoSink {
             };
             let separator: &[u8] = if self.annotations > 1 { b",\n" } else { b"\n" };
             self.record.write(separator)?;
-            self.write(&annotation)?;
+            self.record.write_json(&annotation)?;
         }
         let name = outcome.name.clone();
         self.images.push(Image {
@@ -229,14 +229,6 @@ impl CocoSink {
             }
         }
     }
-
-    fn write(&mut self, value: &impl Serialize) -> Result<(), SinkError> {
-        let text = serde_json::to_vec(value).map_err(|error| SinkError::Write {
-            what: self.plan.path.display().to_string(),
-            reason: error.to_string(),
-        })?;
-        self.record.write(&text)
-    }
 }
 
 impl Sink for CocoSink {
@@ -257,14 +249,10 @@ impl Sink for CocoSink {
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {
-        let (images, categories) = (
-            std::mem::take(&mut self.images),
-            std::mem::take(&mut self.categories),
-        );
         self.record.write(b"\n],\"images\":")?;
-        self.write(&images)?;
+        self.record.write_json(&self.images)?;
         self.record.write(b",\n\"categories\":")?;
-        self.write(&categories)?;
+        self.record.write_json(&self.categories)?;
         self.record.write(b"}\n")?;
         self.record.finish()
     }

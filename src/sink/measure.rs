@@ -98,7 +98,6 @@ impl MeasurePlan {
             wanted: None,
             labeller: Labeller::default(),
             shapes: Vec::new(),
-            text: Vec::new(),
             pictures: 0,
         })
     }
@@ -116,7 +115,6 @@ pub struct MeasureSink {
     wanted: Option<ClassSet>,
     labeller: Labeller,
     shapes: Vec<Shape>,
-    text: Vec<u8>,
     pictures: u64,
 }
 
@@ -214,7 +212,6 @@ impl MeasureSink {
         let shapes = (1..).zip(&self.shapes);
         let kept = shapes.filter(|(_, shape)| shape.area >= least && wanted.contains(shape.class));
         let picture = outcome.name.as_deref().unwrap_or_default();
-        self.text.clear();
         if self.plan.format == Format::Json {
             let separator = if self.pictures > 0 { ",\n" } else { "\n" };
             let head = serde_json::json!({
@@ -225,37 +222,31 @@ impl MeasureSink {
             });
             let head = head.to_string();
             let head = head.trim_end_matches('}');
-            self.text
-                .extend(format!("{separator}{head},\"components\":[").bytes());
+            self.record
+                .write(format!("{separator}{head},\"components\":[").as_bytes())?;
         }
         let mut first = true;
         for (number, shape) in kept {
             let class = classes.name_or_number(shape.class.into());
             let row = Row::new(number, shape, &class, self.plan.mm_per_pixel);
             match self.plan.format {
-                Format::Csv => self.text.extend(row.csv(picture, outcome.index).bytes()),
+                Format::Csv => {
+                    let line = row.csv(picture, outcome.index);
+                    self.record.write(line.as_bytes())?;
+                }
                 Format::Json => {
                     if !std::mem::take(&mut first) {
-                        self.text.push(b',');
+                        self.record.write(b",")?;
                     }
-                    let row = serde_json::to_vec(&row);
-                    self.text.extend(row.map_err(|error| SinkError::Write {
-                        what: self.plan.path.display().to_string(),
-                        reason: error.to_string(),
-                    })?);
+                    self.record.write_json(&row)?;
                 }
-            }
-            // A mask of specks has millions of lines.
-            if self.text.len() > 1 << 20 {
-                self.record.write(&self.text)?;
-                self.text.clear();
             }
         }
         if self.plan.format == Format::Json {
-            self.text.extend(b"]}");
+            self.record.write(b"]}")?;
         }
         self.pictures += 1;
-        self.record.write(&self.text)
+        Ok(())
     }
 }
 

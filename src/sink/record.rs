@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use super::SinkError;
 use super::fault::fault;
 use crate::output_file::Partial;
@@ -46,6 +48,20 @@ impl Record {
         file.write_all(bytes).map_err(|error| {
             self.open = None;
             at(&self.path, &error)
+        })
+    }
+
+    /// Adds a value as JSON.
+    ///
+    /// # Errors
+    /// [`SinkError::Write`]; the file is then removed.
+    pub fn write_json(&mut self, value: &impl Serialize) -> Result<(), SinkError> {
+        let Some((_, file)) = &mut self.open else {
+            return Ok(());
+        };
+        serde_json::to_writer(file, value).map_err(|error| {
+            self.open = None;
+            at(&self.path, &error.into())
         })
     }
 
