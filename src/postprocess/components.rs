@@ -68,6 +68,14 @@ struct Sums {
     twice_y: u64,
 }
 
+impl Sums {
+    /// Mean of the pixels' centres.
+    fn centroid(&self) -> (f64, f64) {
+        let mean = |twice: u64| twice as f64 / (2 * self.area) as f64;
+        (mean(self.twice_x), mean(self.twice_y))
+    }
+}
+
 /// Finds components and removes small ones. Its buffers are reused.
 #[derive(Debug, Default)]
 pub struct Labeller {
@@ -265,7 +273,7 @@ impl Labeller {
     fn finish(&mut self) -> &[Component] {
         self.components.clear();
         self.components.extend(self.sums.iter().map(|sums| {
-            let mean = |twice: u64| (twice as f64 / (2 * sums.area) as f64) as f32;
+            let (x, y) = sums.centroid();
             Component {
                 class: sums.class,
                 area: sums.area,
@@ -273,7 +281,7 @@ impl Labeller {
                 y: sums.top,
                 width: sums.right - sums.left,
                 height: sums.bottom - sums.top,
-                centroid: (mean(sums.twice_x), mean(sums.twice_y)),
+                centroid: (x as f32, y as f32),
             }
         }));
         &self.components
@@ -298,23 +306,29 @@ impl Labeller {
             row.windows(2)
                 .for_each(|pair| border(&pair[0], &pair[1], 1));
         }
-        for rows in self.rows.windows(3) {
-            let mut upper = self.runs[rows[0]..rows[1]].iter().peekable();
-            let mut lower = self.runs[rows[1]..rows[2]].iter().peekable();
-            while let (Some(&a), Some(&b)) = (upper.peek(), lower.peek()) {
-                let (start, end) = (a.start.max(b.start), a.end.min(b.end));
-                border(a, b, end - start);
-                // Rows are covered without gaps: what ends first makes room.
-                if a.end == end {
-                    upper.next();
-                }
-                if b.end == end {
-                    lower.next();
-                }
-            }
-        }
+        shared_sides(&self.runs, &self.rows, border);
         specks.borders.sort_unstable_by_key(|border| border.from);
         specks.spread(labels);
+    }
+}
+
+/// Calls `see` for every two runs, one below the other, that share sides of pixels, with
+/// how many. The runs cover their rows without gaps.
+fn shared_sides(runs: &[Run], rows: &[usize], mut see: impl FnMut(&Run, &Run, u32)) {
+    for rows in rows.windows(3) {
+        let mut upper = runs[rows[0]..rows[1]].iter().peekable();
+        let mut lower = runs[rows[1]..rows[2]].iter().peekable();
+        while let (Some(&a), Some(&b)) = (upper.peek(), lower.peek()) {
+            let (start, end) = (a.start.max(b.start), a.end.min(b.end));
+            see(a, b, end - start);
+            // What ends first makes room.
+            if a.end == end {
+                upper.next();
+            }
+            if b.end == end {
+                lower.next();
+            }
+        }
     }
 }
 

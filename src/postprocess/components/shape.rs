@@ -1,6 +1,6 @@
 //! What is measured of a component.
 
-use super::{Connectivity, Labeller};
+use super::{Connectivity, Labeller, shared_sides};
 use crate::mask::Mask;
 
 /// Measures of one component; lengths in pixels, in exact arithmetic but for the last
@@ -37,42 +37,26 @@ impl Labeller {
     pub fn shapes(&mut self, mask: &Mask, connectivity: Connectivity, out: &mut Vec<Shape>) {
         self.find(mask, connectivity, u32::from, |_| true);
         out.clear();
-        out.extend(self.sums.iter().map(|sums| {
-            let mean = |twice: u64| twice as f64 / (2 * sums.area) as f64;
-            Shape {
-                class: sums.class,
-                area: sums.area,
-                x: sums.left,
-                y: sums.top,
-                width: sums.right - sums.left,
-                height: sums.bottom - sums.top,
-                perimeter: 0,
-                centroid: (mean(sums.twice_x), mean(sums.twice_y)),
-            }
+        out.extend(self.sums.iter().map(|sums| Shape {
+            class: sums.class,
+            area: sums.area,
+            x: sums.left,
+            y: sums.top,
+            width: sums.right - sums.left,
+            height: sums.bottom - sums.top,
+            perimeter: 0,
+            centroid: sums.centroid(),
         }));
         // All sides of all runs, without those that two runs of a component share.
         for run in &self.runs {
             let sides = 2 + 2 * u64::from(run.end - run.start);
             out[run.parent as usize].perimeter += sides;
         }
-        for rows in self.rows.windows(3) {
-            let mut upper = self.runs[rows[0]..rows[1]].iter().peekable();
-            let mut lower = self.runs[rows[1]..rows[2]].iter().peekable();
-            while let (Some(&a), Some(&b)) = (upper.peek(), lower.peek()) {
-                let end = a.end.min(b.end);
-                if a.parent == b.parent {
-                    let shared = end.saturating_sub(a.start.max(b.start));
-                    out[a.parent as usize].perimeter -= 2 * u64::from(shared);
-                }
-                // Rows are covered without gaps: what ends first makes room.
-                if a.end == end {
-                    upper.next();
-                }
-                if b.end == end {
-                    lower.next();
-                }
+        shared_sides(&self.runs, &self.rows, |a, b, shared| {
+            if a.parent == b.parent {
+                out[a.parent as usize].perimeter -= 2 * u64::from(shared);
             }
-        }
+        });
     }
 }
 
