@@ -17,21 +17,20 @@ pub struct PngRows<'a> {
     reader: Reader<Cursor<&'a [u8]>>,
     colour: ColorType,
     depth: BitDepth,
-    what: Picture,
+    what: Picture<'a>,
 }
 
 /// What an error names.
-struct Picture {
+struct Picture<'a> {
     sequence: u64,
-    name: Option<String>,
+    name: &'a str,
 }
 
-impl Picture {
+impl Picture<'_> {
     fn fault(&self, reason: &str) -> PreprocessError {
-        let name = self.name.as_deref().unwrap_or("a PNG");
         PreprocessError::Png {
             sequence: self.sequence,
-            reason: format!("{name}: {reason}"),
+            reason: format!("{}: {reason}", self.name),
         }
     }
 
@@ -58,7 +57,7 @@ impl<'a> PngRows<'a> {
         super::check_size(frame.sequence, frame.width, frame.height)?;
         let what = Picture {
             sequence: frame.sequence,
-            name: frame.name.clone(),
+            name: frame.name.as_deref().unwrap_or("a PNG"),
         };
         let mut decoder = Decoder::new(Cursor::new(frame.data.as_slice()));
         decoder.set_transformations(Transformations::EXPAND);
