@@ -96,14 +96,52 @@ pub struct Preprocessor {
     model: (u32, u32),
     fit: Fit,
     pad: [u8; 3],
-    keep_picture: bool,
-    colour: Colour,
-    decoder: mjpeg::Decoder,
-    source: Vec<u8>,
+    unpacker: Unpacker,
     resizer: resize::Resizer,
     input: Vec<u8>,
     /// The placement whose padding `input` holds.
     padded: Option<Placement>,
+}
+
+/// Makes pictures of frames as they came.
+#[derive(Debug)]
+struct Unpacker {
+    keep_picture: bool,
+    colour: Colour,
+    decoder: mjpeg::Decoder,
+    source: Vec<u8>,
+}
+
+/// A frame's picture.
+enum Unpacked<'a> {
+    /// RGB without padding.
+    Whole(&'a [u8]),
+    /// Uncompressed; its rows are converted one by one.
+    Plain(colour::Rows<'a>, Colour),
+}
+
+impl Unpacker {
+    /// The frame's picture with its width and height. It is whole where it was coded, or is
+    /// to be kept and does not lie in the frame as it is wanted.
+    fn unpack<'a>(
+        &'a mut self,
+        frame: &'a Frame,
+    ) -> Result<((u32, u32), Unpacked<'a>), PreprocessError> {
+        let size = match frame.format {
+            PixelFormat::Mjpeg => self.decoder.decode(frame, &mut self.source)?,
+            PixelFormat::Png => decode_png(frame, &mut self.source)?,
+            _ => {
+                let size = (frame.width, frame.height);
+                let rows = colour::Rows::of(frame)?;
+                if !self.keep_picture || rows.tight_rgb().is_some() {
+                    return Ok((size, Unpacked::Plain(rows, self.colour)));
+                }
+                rows.convert_all(self.colour, &mut self.source);
+                size
+            }
+        };
+        Ok((size, Unpacked::Whole(&self.source)))
+    }
 }
 
 impl Preprocessor {
@@ -116,10 +154,12 @@ impl Preprocessor {
             model,
             fit,
             pad,
-            keep_picture: false,
-            colour: best(COLOUR, cpu).1,
-            decoder: mjpeg::Decoder::default(),
-            source: Vec::new(),
+            unpacker: Unpacker {
+                keep_picture: false,
+                colour: best(COLOUR, cpu).1,
+                decoder: mjpeg::Decoder::default(),
+                source: Vec::new(),
+            },
             resizer: resize::Resizer::new(cpu),
             input: Vec::new(),
             padded: None,
@@ -128,7 +168,7 @@ impl Preprocessor {
 
     /// The same with the kernels that `cpu` allows. Pixels do not depend on it.
     pub fn with_cpu(mut self, cpu: Cpu) -> Self {
-        self.colour = best(COLOUR, cpu).1;
+        self.unpacker.colour = best(COLOUR, cpu).1;
         self.resizer = resize::Resizer::new(cpu);
         self
     }
@@ -136,7 +176,7 @@ impl Preprocessor {
     /// Whether the picture at its own size is wanted, too. If not, it is converted row
     /// by row on the way to the model's input, and never whole.
     pub fn keep_picture(&mut self, keep: bool) {
-        self.keep_picture = keep;
+        self.unpacker.keep_picture = keep;
     }
 
     /// Converts one frame.
@@ -148,23 +188,10 @@ impl Preprocessor {
     /// [`PreprocessError`] where the frame contradicts itself or cannot be
     /// decoded. The next frame may be converted all the same.
     pub fn run<'a>(&'a mut self, frame: &'a Frame) -> Result<Prepared<'a>, PreprocessError> {
-        let (rows, (width, height)) = match frame.format {
-            PixelFormat::Mjpeg => (None, self.decoder.decode(frame, &mut self.source)?),
-            PixelFormat::Png => (None, decode_png(frame, &mut self.source)?),
-            _ => {
-                let rows = colour::Rows::of(frame)?;
-                (Some(rows), (frame.width, frame.height))
-            }
-        };
-        let whole = match &rows {
-            None => Some(self.source.as_slice()),
-            Some(rows) => match rows.tight_rgb() {
-                None if self.keep_picture => {
-                    rows.convert_all(self.colour, &mut self.source);
-                    Some(self.source.as_slice())
-                }
-                whole => whole,
-            },
+        let ((width, height), picture) = self.unpacker.unpack(frame)?;
+        let whole = match &picture {
+            Unpacked::Whole(pixels) => Some(*pixels),
+            Unpacked::Plain(rows, _) => rows.tight_rgb(),
         };
         let placement = Placement::new((width, height), self.model, self.fit);
         if let Some(source_rgb) = whole
@@ -186,21 +213,22 @@ impl Preprocessor {
                 .extend(std::iter::repeat_n(self.pad, pixels).flatten());
             self.padded = Some(placement);
         }
-        let picture = whole.map(|data| RowRing {
-            data,
-            stride: width as usize * 3,
-            count: height as usize,
-        });
-        match (picture, &rows) {
-            (Some(picture), _) => self.resizer.run(picture, &placement, &mut self.input),
-            (None, Some(rows)) => match rows.rgb() {
+        match &picture {
+            Unpacked::Whole(data) => {
+                let picture = RowRing {
+                    data,
+                    stride: width as usize * 3,
+                    count: height as usize,
+                };
+                self.resizer.run(picture, &placement, &mut self.input);
+            }
+            Unpacked::Plain(rows, colour) => match rows.rgb() {
                 Some(picture) => self.resizer.run(picture, &placement, &mut self.input),
                 None => {
-                    let make = |y: usize, row: &mut [u8]| rows.convert(y, self.colour, row);
+                    let make = |y: usize, row: &mut [u8]| rows.convert(y, *colour, row);
                     self.resizer.stream(make, &placement, &mut self.input);
                 }
             },
-            (None, None) => unreachable!("a decoded picture is whole"),
         }
         Ok(Prepared {
             source_rgb: whole,
@@ -217,26 +245,13 @@ impl Preprocessor {
     /// # Errors
     /// As [`run`](Self::run); a PNG may prove broken in any row.
     pub fn rows<'a>(&'a mut self, frame: &'a Frame) -> Result<SourceRows<'a>, PreprocessError> {
-        let announced = (frame.width, frame.height);
-        let ((width, height), rows) = match frame.format {
-            PixelFormat::Mjpeg => {
-                let size = self.decoder.decode(frame, &mut self.source)?;
-                (size, Rows::Whole(&self.source))
-            }
-            PixelFormat::Png if self.keep_picture => {
-                let size = decode_png(frame, &mut self.source)?;
-                (size, Rows::Whole(&self.source))
-            }
-            PixelFormat::Png => (announced, Rows::Png(Box::new(PngRows::new(frame)?))),
-            _ => {
-                let rows = colour::Rows::of(frame)?;
-                if self.keep_picture && rows.tight_rgb().is_none() {
-                    rows.convert_all(self.colour, &mut self.source);
-                    (announced, Rows::Whole(&self.source))
-                } else {
-                    (announced, Rows::Plain(rows, self.colour))
-                }
-            }
+        let by_rows = frame.format == PixelFormat::Png && !self.unpacker.keep_picture;
+        let ((width, height), rows) = if by_rows {
+            let rows = Rows::Png(Box::new(PngRows::new(frame)?));
+            ((frame.width, frame.height), rows)
+        } else {
+            let (size, picture) = self.unpacker.unpack(frame)?;
+            (size, Rows::Unpacked(picture))
         };
         Ok(SourceRows {
             width,
@@ -261,7 +276,7 @@ impl Preprocessor {
                 std::mem::swap(&mut frame.data, rgb);
                 rgb.truncate(bytes);
             }
-            None => std::mem::swap(&mut self.source, rgb),
+            None => std::mem::swap(&mut self.unpacker.source, rgb),
         }
     }
 }

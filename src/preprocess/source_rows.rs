@@ -1,8 +1,7 @@
 //! A picture's rows from top to bottom, whatever it came as.
 
 use super::png_rows::PngRows;
-use super::{PreprocessError, colour};
-use crate::kernels::variants::Colour;
+use super::{PreprocessError, Unpacked};
 
 /// A supply of RGB rows; made by [`super::Preprocessor::rows`].
 pub struct SourceRows<'a> {
@@ -16,10 +15,8 @@ pub struct SourceRows<'a> {
 
 /// Where the rows come from.
 pub(super) enum Rows<'a> {
-    /// Converted one by one.
-    Plain(colour::Rows<'a>, Colour),
-    /// RGB without padding.
-    Whole(&'a [u8]),
+    /// Converted one by one, or there as a whole.
+    Unpacked(Unpacked<'a>),
     /// Decoded one by one.
     Png(Box<PngRows<'a>>),
 }
@@ -39,8 +36,10 @@ impl SourceRows<'_> {
         let y = self.next;
         self.next += 1;
         match &mut self.rows {
-            Rows::Plain(rows, kernel) => rows.convert(y, *kernel, out),
-            Rows::Whole(pixels) => out.copy_from_slice(&pixels[y * length..][..length]),
+            Rows::Unpacked(Unpacked::Plain(rows, kernel)) => rows.convert(y, *kernel, out),
+            Rows::Unpacked(Unpacked::Whole(pixels)) => {
+                out.copy_from_slice(&pixels[y * length..][..length]);
+            }
             Rows::Png(rows) => rows.read(out)?,
         }
         Ok(())
