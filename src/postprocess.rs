@@ -11,3 +11,4 @@ pub mod overlay;
 pub mod region;
 pub mod upsample;
 pub mod vote;
+mod window;

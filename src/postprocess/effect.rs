@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::guided::{self, GuidedFilter};
 use super::region::ClassSet;
+use super::window;
 use crate::kernels::imaging::RowRing;
 use crate::mask::Mask;
 use crate::preprocess::resize::Resizer;
@@ -41,6 +42,14 @@ pub struct Backdrop {
     pub rgb: Arc<Vec<u8>>,
 }
 
+impl Backdrop {
+    /// Whether both are the same pixels in memory.
+    fn is(&self, other: &Self) -> bool {
+        let size = |of: &Self| (of.width, of.height);
+        size(self) == size(other) && Arc::ptr_eq(&self.rgb, &other.rgb)
+    }
+}
+
 /// Changes pictures; its buffers are reused.
 #[derive(Debug, Default)]
 pub struct Changer {
@@ -51,6 +60,8 @@ pub struct Changer {
     swapped: Vec<[u16; 4]>,
     resizer: Resizer,
     backdrop: Vec<u8>,
+    /// The picture that `backdrop` was made of, and the size it was made for.
+    covered: Option<(Backdrop, (u32, u32))>,
 }
 
 impl Changer {
@@ -144,8 +155,12 @@ impl Changer {
         }
     }
 
-    /// Fills `backdrop` with the picture at this size.
+    /// Fills `backdrop` with the picture at this size, where it does not hold it yet.
     fn cover(&mut self, picture: &Backdrop, (width, height): (u32, u32)) {
+        let covered = self.covered.as_ref();
+        if covered.is_some_and(|(of, size)| *size == (width, height) && of.is(picture)) {
+            return;
+        }
         let (w, h) = (u64::from(picture.width), u64::from(picture.height));
         // The largest part of the picture with the aspect that is needed.
         let cut_w = (h * u64::from(width) / u64::from(height)).clamp(1, w) as u32;
@@ -161,6 +176,7 @@ impl Changer {
         self.backdrop
             .resize(width as usize * height as usize * 3, 0);
         self.resizer.run(part, &placement, &mut self.backdrop);
+        self.covered = Some((picture.clone(), (width, height)));
     }
 }
 
@@ -182,27 +198,9 @@ fn box_rows(
     out: &mut [[u16; 4]],
 ) {
     for (y, row) in rows.chunks_exact(width).enumerate() {
-        let mut sums = [0u32; 4];
-        let mut count = 0;
-        let change = |sums: &mut [u32; 4], pixel: &[u16; 4], add: bool| {
-            for (sum, &value) in sums.iter_mut().zip(pixel) {
-                let value = u32::from(value);
-                *sum = if add { *sum + value } else { *sum - value };
-            }
-        };
-        for pixel in row.iter().take(radius) {
-            change(&mut sums, pixel, true);
-            count += 1;
-        }
-        for x in 0..width {
-            if let Some(pixel) = row.get(x + radius) {
-                change(&mut sums, pixel, true);
-                count += 1;
-            }
-            if x > radius {
-                change(&mut sums, &row[x - radius - 1], false);
-                count -= 1;
-            }
+        let row = row.iter().map(|pixel| pixel.map(u32::from));
+        for (x, (count, sums)) in window::sums(row, radius).enumerate() {
+            let count = count as u32;
             // A mean of u16 is one.
             out[x * height + y] = sums.map(|sum| ((sum + count / 2) / count) as u16);
         }
@@ -267,6 +265,30 @@ mod tests {
             (vec![200, 0, 0], vec![0, 0, 120])
         );
         assert!(at(&out, 33)[0] < 20, "{:?}", at(&out, 33));
+    }
+
+    #[test]
+    fn a_backdrop_is_made_again_for_another_picture_or_size() {
+        let mut changer = Changer::default();
+        let mut pixel = |width, height, change: &Change| {
+            let (rgb, mask) = scene(width, height);
+            let mut out = Vec::new();
+            changer.run(&rgb, &mask, &ClassSet::default(), change, &mut out);
+            assert_eq!(out.len(), rgb.len());
+            [out[0], out[1], out[2]]
+        };
+        let green = backdrop(8, 5);
+        let grey = Change::Replace(Backdrop {
+            width: 8,
+            height: 5,
+            rgb: Arc::new(vec![77; 120]),
+        });
+        for (width, height) in [(9, 7), (9, 7), (7, 9), (30, 2)] {
+            for _ in 0..2 {
+                assert_eq!(pixel(width, height, &green), [0, 250, 0]);
+            }
+            assert_eq!(pixel(width, height, &grey), [77; 3]);
+        }
     }
 
     #[test]

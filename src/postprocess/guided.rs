@@ -10,8 +10,9 @@
 //! row by row and column by column, so that time does not depend on the radius and memory
 //! is a band of rows. `a` and `b` are rounded to multiples of 2^-16: the same on every CPU.
 
+use super::region::ClassSet;
+use super::window;
 use crate::mask::Mask;
-use crate::postprocess::region::ClassSet;
 
 /// What is added to a window's variance, in squared code values of 0..=255: edges weaker
 /// than 2 % of the range are smoothed over.
@@ -21,7 +22,7 @@ const EPSILON: f64 = 26.0;
 const BITS: u32 = 16;
 
 /// Largest radius, which bounds the sums.
-pub const MAX_RADIUS: u32 = 64;
+const MAX_RADIUS: u32 = 64;
 
 /// Lightness of a pixel, 0..=255: BT.601's weights in 256ths.
 pub fn lightness([red, green, blue]: [u8; 3]) -> u8 {
@@ -50,8 +51,7 @@ pub struct GuidedFilter {
 impl GuidedFilter {
     /// How far each pixel of a picture belongs to `classes`, 0 to 255. `out` is resized.
     ///
-    /// `rgb` holds three bytes for each pixel of the mask. `radius` is at most
-    /// [`MAX_RADIUS`].
+    /// `rgb` holds three bytes for each pixel of the mask. `radius` is at most 64.
     ///
     /// # Panics
     /// If `rgb` has another length, or the radius is larger.
@@ -103,7 +103,7 @@ impl GuidedFilter {
                         sum[1] -= i64::from(gone[1]);
                     }
                 }
-                let rows = span(y, radius, height);
+                let rows = window::span(y, radius, height);
                 self.mean(y, rows, radius, &mut out[y * width..][..width]);
             }
         }
@@ -125,23 +125,12 @@ impl GuidedFilter {
     /// Fits `a` and `b` for the windows around row `y`, and adds them to their sums.
     fn fit(&mut self, y: usize, (width, height): (usize, usize), radius: usize) {
         let held = self.band.len() / width;
-        let rows = span(y, radius, height);
+        let rows = window::span(y, radius, height);
         let band = &mut self.band[y % held * width..][..width];
-        let mut window = [0i64; 4];
-        let change = |window: &mut [i64; 4], x: usize, sign: i64| {
-            for (sum, &column) in window.iter_mut().zip(&self.columns[x]) {
-                *sum += sign * i64::from(column);
-            }
-        };
-        (0..radius.min(width)).for_each(|x| change(&mut window, x, 1));
-        for (x, (fit, sums)) in band.iter_mut().zip(&mut self.sums).enumerate() {
-            if x + radius < width {
-                change(&mut window, x + radius, 1);
-            }
-            if x > radius {
-                change(&mut window, x - radius - 1, -1);
-            }
-            let count = (rows * span(x, radius, width)) as i64;
+        let columns = self.columns.iter().map(|column| column.map(i64::from));
+        let windows = window::sums(columns, radius);
+        for ((fit, sums), (count, window)) in band.iter_mut().zip(&mut self.sums).zip(windows) {
+            let count = (rows * count) as i64;
             let [members, light, squares, both] = window;
             // Both times the square of the count; members are 255 each.
             let covariance = 255 * (count * both - light * members);
@@ -159,29 +148,13 @@ impl GuidedFilter {
     fn mean(&self, y: usize, rows: usize, radius: usize, out: &mut [u8]) {
         let width = out.len();
         let guide = &self.guide[y * width..][..width];
-        let mut window = [0i64; 2];
-        let change = |window: &mut [i64; 2], x: usize, sign: i64| {
-            window[0] += sign * self.sums[x][0];
-            window[1] += sign * self.sums[x][1];
-        };
-        (0..radius.min(width)).for_each(|x| change(&mut window, x, 1));
-        for (x, (out, &light)) in out.iter_mut().zip(guide).enumerate() {
-            if x + radius < width {
-                change(&mut window, x + radius, 1);
-            }
-            if x > radius {
-                change(&mut window, x - radius - 1, -1);
-            }
-            let one = ((rows * span(x, radius, width)) as i64) << BITS;
-            let value = window[0] * i64::from(light) + window[1];
+        let windows = window::sums(self.sums.iter().copied(), radius);
+        for ((out, &light), (count, [a, b])) in out.iter_mut().zip(guide).zip(windows) {
+            let one = ((rows * count) as i64) << BITS;
+            let value = a * i64::from(light) + b;
             *out = ((value + one / 2).div_euclid(one)).clamp(0, 255) as u8;
         }
     }
-}
-
-/// How many of `0..side` lie within `radius` of `at`.
-fn span(at: usize, radius: usize, side: usize) -> usize {
-    (at + radius + 1).min(side) - at.saturating_sub(radius)
 }
 
 #[cfg(test)]
