@@ -35,7 +35,7 @@ pub use class_names::ClassNames;
 pub use effect::Effect;
 pub use options::SinkOptions;
 pub use score::{Score, score};
-pub use select::{check, check_classes, open};
+pub use select::{check, check_classes, open, record};
 pub use visual::{UnknownVisual, Visual};
 
 /// Durations of the steps of one result.

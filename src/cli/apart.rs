@@ -96,16 +96,15 @@ fn sinks(pipelines: &[Claims]) -> Result<(), SinkError> {
             if sink.starts_with("null:") || sink.starts_with("json:") {
                 continue;
             }
-            let place = match sink.split_once(':') {
-                None => sink.as_str(),
-                // What stands behind the question mark is not where it writes to.
-                Some(("measure" | "coco", rest)) => rest.split('?').next().unwrap_or(rest),
-                Some(_) => {
+            let path = match sink::record(sink, &SinkOptions::default())? {
+                Some(record) => record,
+                None if !sink.contains(':') => PathBuf::from(sink),
+                None => {
                     devices.push(sink.clone());
                     continue;
                 }
             };
-            let path = plain(Path::new(place));
+            let path = plain(&path);
             if let Some((_, other)) = files.iter().find(|(known, _)| *known == path) {
                 return fail(format!(
                     "pipelines '{other}' and '{pipeline}' would both write there; name a folder \

@@ -53,14 +53,7 @@ impl FilesPlan {
                 "no picture is chosen: name at least one, such as overlay".into(),
             ));
         }
-        let effect = options.visualize.contains(&Visual::Effect);
-        if effect && options.effect.is_none() {
-            return Err(bad(
-                "no effect is chosen: name one with --effect, such as blur, or leave 'effect' \
-                 out of the pictures"
-                    .into(),
-            ));
-        }
+        let effect = options.shows_effect().map_err(bad)?;
         if target.format() == Format::Jpeg {
             let change = options.effect.as_ref().map(|effect| &effect.change);
             if effect && change == Some(&Change::Cutout) {

@@ -31,6 +31,24 @@ pub struct SinkOptions {
     pub pipeline: Option<String>,
 }
 
+impl SinkOptions {
+    /// Whether an effect is among the pictures.
+    ///
+    /// # Errors
+    /// What to do where it is and none was chosen.
+    pub(super) fn shows_effect(&self) -> Result<bool, String> {
+        let shown = self.visualize.contains(&Visual::Effect);
+        if shown && self.effect.is_none() {
+            return Err(
+                "no effect is chosen: name one with --effect, such as blur, or leave 'effect' \
+                 out of the pictures"
+                    .into(),
+            );
+        }
+        Ok(shown)
+    }
+}
+
 impl Default for SinkOptions {
     fn default() -> Self {
         Self {

@@ -119,6 +119,16 @@ pub fn check(names: &[String], options: &SinkOptions) -> Result<(), SinkError> {
     Ok(())
 }
 
+/// The one file that the sink `uri` writes for a whole run; `None` for sinks of another
+/// kind. Nothing is opened.
+///
+/// # Errors
+/// [`SinkError::BadUri`] as [`open`].
+pub fn record(uri: &str, options: &SinkOptions) -> Result<Option<PathBuf>, SinkError> {
+    let kind = Kind::parse(uri, options)?;
+    Ok(kind.record().map(Path::to_owned))
+}
+
 /// Whether the model has every class that the sinks name, which only a model can tell.
 ///
 /// # Errors
@@ -198,7 +208,9 @@ impl Kind {
         }
         #[cfg(target_os = "linux")]
         if let Some(address) = Address::parse(&scheme, rest) {
-            return address.map(Self::Display).map_err(bad);
+            let address = address.map_err(bad)?;
+            options.shows_effect().map_err(bad)?;
+            return Ok(Self::Display(address));
         }
         let kind = match scheme.as_str() {
             "null" => Self::Null,
@@ -226,6 +238,7 @@ fn split_scheme(uri: &str) -> Option<(&str, &str)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Visual;
     use super::*;
 
     fn refusal(uri: &str, options: &SinkOptions) -> String {
@@ -289,6 +302,32 @@ mod tests {
         assert!(check(&["a.bmp"]).is_err() && check(&["null:", "nope:"]).is_err());
         let error = check(&["no_such_a.png", "no_such_b.png"]).unwrap_err();
         assert!(error.to_string().contains("quote it"), "{error}");
+    }
+
+    #[test]
+    fn an_effect_that_is_to_be_shown_must_be_chosen() {
+        let options = SinkOptions {
+            visualize: vec![Visual::Effect],
+            ..SinkOptions::default()
+        };
+        for uri in ["display:", "fb:", "out/"] {
+            assert!(
+                refusal(uri, &options).contains("no effect is chosen"),
+                "{uri}"
+            );
+        }
+        assert!(open("null:", &options).is_ok());
+    }
+
+    #[test]
+    fn a_record_is_known_by_its_decoded_path() {
+        let options = SinkOptions::default();
+        let file = |uri: &str| record(uri, &options).unwrap();
+        let path = Some(PathBuf::from("a?b.json"));
+        assert_eq!(file("measure:a%3Fb.json?min_area=3"), path);
+        assert_eq!(file("COCO:a%3Fb.json"), path);
+        assert_eq!((file("null:"), file("out/")), (None, None));
+        assert!(record("coco:a.txt", &options).is_err());
     }
 
     #[test]
