@@ -141,7 +141,7 @@ pub const CAMERA: &str = "camera";
 pub const DEFAULT_WATCHDOG_MS: u64 = 60_000;
 
 /// Where results go where no sink is named.
-pub const DEFAULT_SINK: &str = "terminal:";
+const DEFAULT_SINK: &str = "terminal:";
 
 /// The drawn street that is segmented where no source is named.
 pub const DEFAULT_SOURCE: &str = "synthetic://road";
@@ -200,18 +200,18 @@ impl Settings {
             if let Some(name) = &part.name {
                 layers.refuse_places(flags, name)?;
             }
-            let settings = Self::settle(flags, &layers, part.config)?;
-            Ok(Self {
-                name: part.name,
-                engine_use: part.engine_use,
-                ..settings
-            })
+            Self::settle(flags, &layers, part)
         };
         pipelines.into_iter().map(settle).collect()
     }
 
     /// Settles the values of one pipeline.
-    fn settle(flags: &Flags, layers: &Layers<'_>, config: RunConfig) -> Result<Self, ConfigError> {
+    fn settle(flags: &Flags, layers: &Layers<'_>, part: Part) -> Result<Self, ConfigError> {
+        let Part {
+            name,
+            engine_use,
+            config,
+        } = part;
         let board = layers.text(flags.board.clone(), "ATROUS_BOARD", config.board, || {
             "auto".into()
         });
@@ -236,8 +236,8 @@ impl Settings {
         let postprocess = config.postprocess.unwrap_or_default();
 
         let settings = Self {
-            name: None,
-            engine_use: EngineUse::Own,
+            name,
+            engine_use,
             source,
             threads,
             model: layers.text(flags.model.clone(), "ATROUS_MODEL", config.model, || {
