@@ -41,6 +41,12 @@ pub enum Fault {
     Stopped,
 }
 
+impl From<PreprocessError> for Fault {
+    fn from(error: PreprocessError) -> Self {
+        Self::Picture(error)
+    }
+}
+
 impl Tiler {
     /// For tiles that overlap by so many pixels (horizontally, vertically), each less than
     /// the model's side.
@@ -91,12 +97,9 @@ impl Tiler {
         for tile_row in tiles::along(height, shape.height, self.overlap.1, ramps.rows) {
             let top = tile_row.start as usize;
             let kept = read - top;
-            let (from, to) = ((held - kept) * row_len, held * row_len);
-            if read > 0 {
-                self.band.copy_within(from..to, 0);
-            }
+            self.band.copy_within((held - kept) * row_len.., 0);
             for row in self.band[kept * row_len..].chunks_exact_mut(row_len) {
-                rows.read(row).map_err(Fault::Picture)?;
+                rows.read(row)?;
                 read += 1;
             }
             for column in columns.clone() {

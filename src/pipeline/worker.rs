@@ -24,7 +24,7 @@ use crate::postprocess::coverage;
 use crate::postprocess::free_space::{FreeSpace, Meter, Plan};
 use crate::postprocess::region::RegionSpans;
 use crate::postprocess::vote::Vote;
-use crate::preprocess::{Fit, PAD, PreprocessError, Preprocessor, WayBack};
+use crate::preprocess::{Fit, PAD, Preprocessor, WayBack};
 use crate::sink::{Outcome, RuleState, Stages};
 
 /// The steps from a frame to an outcome, with their buffers.
@@ -418,14 +418,8 @@ struct Segmented {
     height: u32,
     preprocess: Duration,
     inference: Duration,
-    /// When the model had seen it.
+    /// When the model was done with it, from where on its time counts as postprocessing.
     end: Instant,
-}
-
-impl From<PreprocessError> for Fault {
-    fn from(error: PreprocessError) -> Self {
-        Self::Picture(error)
-    }
 }
 
 /// What a rule's thresholds are compared with.

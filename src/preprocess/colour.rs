@@ -162,7 +162,7 @@ impl<'a> Rows<'a> {
     ///
     /// # Errors
     /// [`PreprocessError::Geometry`] where the size is beyond the limits of
-    /// [`crate::frame`], the stride is less than a row, or the frame is a JPEG;
+    /// [`crate::frame`], the stride is less than a row, or the frame is a coded picture (JPEG, PNG);
     /// [`PreprocessError::Short`] where bytes are missing.
     pub fn of(frame: &'a Frame) -> Result<Self, PreprocessError> {
         Ok(Self {

@@ -144,8 +144,9 @@ impl Painter {
         }
     }
 
-    /// Draws an outcome that passed [`Outcome::check`]. `None` where the
-    /// picture needs a truth that is not known, or an effect that was not chosen.
+    /// Draws an outcome that passed [`Outcome::check`], or [`Outcome::check_masks`] where
+    /// `visual` shows no picture. `None` where it needs a truth that is not known, or an
+    /// effect that was not chosen.
     pub fn paint<'a>(
         &'a mut self,
         visual: Visual,

@@ -21,9 +21,10 @@ const MAX_DECODED: u64 = MAX_PIXELS * 4;
 /// The file name endings a folder is searched for.
 const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
 
-/// PNG and JPEG files as frames, in order. Every frame is RGB: grey is repeated, 16 bits
-/// are rounded to 8, palettes looked up, CMYK and YCCK converted without a profile. Alpha
-/// is dropped, so that what lies below it shows, however transparent.
+/// PNG and JPEG files as frames, in order. Every frame is RGB, or a PNG as it is in the file
+/// where its rows are to be decoded one by one. Grey is repeated, 16 bits are rounded to 8,
+/// palettes looked up, CMYK and YCCK converted without a profile. Alpha is dropped, so that
+/// what lies below it shows, however transparent.
 ///
 /// A file that cannot be decoded gives [`SourceError::Corrupt`] and keeps its number;
 /// the next call goes on with the next file. An orientation in the file's EXIF data is applied.
