@@ -4,8 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use assert_cmd::Command;
 use tempfile::TempDir;
+
+mod command;
 
 const RUNTIME: i32 = 1;
 const USAGE: i32 = 2;
@@ -13,21 +14,12 @@ const CAMERA: i32 = 3;
 const MODEL: i32 = 4;
 
 fn atrous(args: &[&str], stdin: &[u8], folder: &Path) -> Output {
-    let mut command = Command::cargo_bin("atrous").unwrap();
-    command
+    command::atrous()
         .args(args)
         .current_dir(folder)
-        .write_stdin(stdin.to_vec());
-    for name in [
-        "ATROUS_SOURCE",
-        "ATROUS_MODEL",
-        "ATROUS_BOARD",
-        "ATROUS_CONFIG",
-        "ATROUS_LOG",
-    ] {
-        command.env_remove(name);
-    }
-    command.output().unwrap()
+        .write_stdin(stdin.to_vec())
+        .output()
+        .unwrap()
 }
 
 /// Runs a command that must fail with `code`, say each of `words` on stderr, and

@@ -4,7 +4,6 @@
 use std::path::Path;
 use std::process::Output;
 
-use assert_cmd::Command;
 use atrous::engine::Segmenter;
 use atrous::engine::device::{Backend, DeviceGraph, Precision, cuda};
 use atrous::engine::tract::TractSegmenter;
@@ -15,6 +14,7 @@ use prost::Message;
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
 
+mod command;
 mod onnx;
 
 use onnx::{floats, node, tensor, value};
@@ -316,17 +316,7 @@ fn without_the_backend_a_graph_says_so() {
 }
 
 fn atrous(args: &[&str]) -> Output {
-    let mut command = Command::cargo_bin("atrous").unwrap();
-    command.args(args);
-    for name in [
-        "ATROUS_MODEL",
-        "ATROUS_RUNTIME",
-        "ATROUS_SOURCE",
-        "ATROUS_CONFIG",
-    ] {
-        command.env_remove(name);
-    }
-    command.output().unwrap()
+    command::atrous().args(args).output().unwrap()
 }
 
 fn stderr(output: &Output) -> String {

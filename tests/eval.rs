@@ -6,7 +6,6 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Output;
 
-use assert_cmd::Command;
 use atrous::model::sha256_hex;
 use image::{GrayImage, ImageBuffer, Luma, Rgb, RgbImage};
 use prost::Message;
@@ -14,6 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tract_onnx::pb::{GraphProto, ModelProto, OperatorSetIdProto};
 
+mod command;
 mod onnx;
 
 use onnx::{floats, node, tensor, value};
@@ -126,18 +126,8 @@ impl Bench {
     }
 
     fn atrous(&self, args: &[&str]) -> Output {
-        let mut command = Command::cargo_bin("atrous").unwrap();
+        let mut command = command::atrous();
         command.args(args).current_dir(self.folder.path());
-        for name in [
-            "ATROUS_SOURCE",
-            "ATROUS_MODEL",
-            "ATROUS_BOARD",
-            "ATROUS_CONFIG",
-            "ATROUS_LOG",
-            "ATROUS_THREADS",
-        ] {
-            command.env_remove(name);
-        }
         command.output().unwrap()
     }
 

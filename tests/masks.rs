@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::process::Output;
 
-use assert_cmd::Command;
 use image::{Rgb, RgbImage};
 use prost::Message;
 use serde_json::Value;
@@ -11,22 +10,15 @@ use tract_onnx::pb::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, type_proto,
 };
 
+mod command;
 mod onnx;
 
 const USAGE: i32 = 2;
 
 /// Runs `atrous run` on top of `args`.
 fn run(args: &[&str], folder: &Path) -> Output {
-    let mut command = Command::cargo_bin("atrous").unwrap();
+    let mut command = command::atrous();
     command.arg("run").args(args).current_dir(folder);
-    for name in [
-        "ATROUS_SOURCE",
-        "ATROUS_MODEL",
-        "ATROUS_BOARD",
-        "ATROUS_CONFIG",
-    ] {
-        command.env_remove(name);
-    }
     command.output().unwrap()
 }
 

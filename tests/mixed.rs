@@ -3,7 +3,6 @@
 
 use std::path::Path;
 
-use assert_cmd::Command;
 use atrous::compile::compile;
 use atrous::compile::region::{Mixed, compile_regions};
 use atrous::engine::mixed::{self, MixedSegmenter};
@@ -19,6 +18,7 @@ use prost::Message;
 use safetensors::SafeTensors;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto};
 
+mod command;
 mod onnx;
 
 use onnx::{floats, node, tensor, value};
@@ -384,7 +384,7 @@ fn inspect_tells_what_runs_where_and_require_fails() {
     let path = folder.path().join("mixed.onnx");
     std::fs::write(&path, exponential(Vec::new(), "rb")).unwrap();
     let inspect = |arguments: &[&str]| {
-        let mut command = Command::cargo_bin("atrous").unwrap();
+        let mut command = command::atrous();
         command
             .arg("inspect")
             .arg(&path)

@@ -20,6 +20,7 @@ use tract_onnx::pb::{
     type_proto,
 };
 
+mod command;
 mod onnx;
 
 use onnx::{floats, tensor, value};
@@ -492,17 +493,7 @@ fn floors_hold(report: &serde_json::Value) {
 }
 
 fn atrous(args: &[&str], folder: &Path) -> std::process::Output {
-    let mut command = assert_cmd::Command::cargo_bin("atrous").unwrap();
-    for name in [
-        "ATROUS_SOURCE",
-        "ATROUS_MODEL",
-        "ATROUS_BOARD",
-        "ATROUS_CONFIG",
-        "ATROUS_THREADS",
-        "ATROUS_CPU",
-    ] {
-        command.env_remove(name);
-    }
+    let mut command = command::atrous();
     command.args(args).current_dir(folder).output().unwrap()
 }
 

@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::process::Output;
 
-use assert_cmd::Command;
 use prost::Message;
 use tempfile::TempDir;
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, OperatorSetIdProto};
 
 use onnx::{floats, node, tensor, value};
 
+mod command;
 mod onnx;
 
 const RUNTIME: i32 = 1;
@@ -80,12 +80,8 @@ fn folder(count: u32) -> TempDir {
 }
 
 fn atrous(args: &[&str], folder: &Path) -> Output {
-    let mut command = Command::cargo_bin("atrous").unwrap();
-    command
-        .args(args)
-        .current_dir(folder)
-        .env_remove("ATROUS_LOG");
-    command.output().unwrap()
+    let mut command = command::atrous();
+    command.args(args).current_dir(folder).output().unwrap()
 }
 
 const USUAL: [&str; 6] = [
