@@ -2,6 +2,7 @@
 
 use atrous::engine::Segmenter;
 use atrous::engine::program::ProgramSegmenter;
+use atrous::engine::scores::Scores;
 use atrous::logits::Logits;
 use atrous::mask::Mask;
 use atrous::model::Manifest;
@@ -15,7 +16,7 @@ const MOST: u64 = 1 << 22;
 /// Runs a program that passed its check, if it is small.
 ///
 /// # Panics
-/// If it gives labels that its manifest does not name, or other labels the second
+/// If it gives labels that its manifest or its scores do not name, or others the second
 /// time; and where the engine does.
 pub fn run(manifest: &Manifest, program: &Program) {
     let cells = |t: &atrous::program::Tensor| {
@@ -51,6 +52,26 @@ pub fn run(manifest: &Manifest, program: &Program) {
             .iter()
             .all(|&label| usize::from(label) < classes)
     );
+    // What the labels were chosen from, at their own size.
+    let mut scores = Scores::default();
+    segmenter
+        .segment_scored(&picture, &mut second, &mut scores)
+        .expect("a program that is no part of a graph has scores");
+    assert_eq!(first, second, "another mask with its scores");
+    let mut row = vec![0.0; program.width as usize * scores.classes()];
+    for y in [0, program.height / 2, program.height - 1] {
+        scores.row(y, 0..program.width, &mut row);
+        let pixels = row.chunks_exact(scores.classes()).zip(first.row(y));
+        for (scores, &label) in pixels {
+            let most = scores.iter().copied().fold(f32::MIN, f32::max);
+            let best = scores.iter().position(|&score| score == most);
+            assert_eq!(
+                best,
+                Some(usize::from(label)),
+                "another class by its scores"
+            );
+        }
+    }
     if let Output::Logits(_) = program.output {
         let mut logits = Logits::default();
         segmenter
