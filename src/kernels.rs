@@ -343,6 +343,8 @@ pub enum Coordinates {
     HalfPixel,
     /// `o * m / n`.
     Asymmetric,
+    /// `o - floor((n - m) / 2)`: the input is the middle of the output, pixel for pixel.
+    Middle,
 }
 
 /// Which pixel is nearest to a position between two (`nearest_mode` of ONNX

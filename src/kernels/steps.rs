@@ -56,6 +56,7 @@ fn ratio(coordinates: Coordinates, n: usize, m: usize) -> (i64, i64, i64) {
         Coordinates::AlignCorners => (m - 1, 0, (n - 1).max(1)),
         Coordinates::HalfPixel => (2 * m, m - n, 2 * n),
         Coordinates::Asymmetric => (m, 0, n),
+        Coordinates::Middle => (1, -(n - m).div_euclid(2), 1),
     }
 }
 

@@ -182,7 +182,8 @@ pub(crate) fn coordinates() -> impl Strategy<Value = Coordinates> {
     prop_oneof![
         Just(Coordinates::AlignCorners),
         Just(Coordinates::HalfPixel),
-        Just(Coordinates::Asymmetric)
+        Just(Coordinates::Asymmetric),
+        Just(Coordinates::Middle)
     ]
 }
 
@@ -250,6 +251,7 @@ fn position(coordinates: Coordinates, o: usize, n: usize, m: usize) -> (i128, i1
         // (o + 1/2) * m / n - 1/2, all times 2n.
         Coordinates::HalfPixel => ((2 * o + 1) * m - n, 2 * n),
         Coordinates::Asymmetric => (o * m, n),
+        Coordinates::Middle => (o - (n - m).div_euclid(2), 1),
     }
 }
 

@@ -39,6 +39,9 @@ pub enum Upsample {
     HalfPixel,
     /// The first pixel lies on the first cell: `p = o m / n`.
     Asymmetric,
+    /// Each cell is one pixel, in the middle of the picture: `p = o - floor((n - m) / 2)`, as
+    /// behind convolutions without padding. Pixels around it take what is nearest.
+    Middle,
 }
 
 impl From<Upsample> for Coordinates {
@@ -47,6 +50,7 @@ impl From<Upsample> for Coordinates {
             Upsample::AlignCorners => Self::AlignCorners,
             Upsample::HalfPixel => Self::HalfPixel,
             Upsample::Asymmetric => Self::Asymmetric,
+            Upsample::Middle => Self::Middle,
         }
     }
 }
@@ -71,6 +75,12 @@ impl Tap {
     }
 }
 
+/// The cell of pixel `o` of `out`, or one that is nearest; it may lie behind the last.
+fn middle(o: u64, cells: u64, out: u64) -> u64 {
+    let around = (out as i64 - cells as i64).div_euclid(2);
+    (o as i64 - around).max(0) as u64
+}
+
 /// Where `out` output pixels lie along an axis of `cells` cells; both are at least 1.
 pub(crate) fn plan(upsample: Upsample, cells: u32, out: u32) -> Vec<Tap> {
     let (cells, out) = (u64::from(cells), u64::from(out));
@@ -79,6 +89,7 @@ pub(crate) fn plan(upsample: Upsample, cells: u32, out: u32) -> Vec<Tap> {
             Upsample::AlignCorners => (o * (cells - 1), (out - 1).max(1)),
             Upsample::HalfPixel => (((2 * o + 1) * cells).saturating_sub(out), 2 * out),
             Upsample::Asymmetric => (o * cells, out),
+            Upsample::Middle => (middle(o, cells, out), 1),
         };
         let cell = numerator / denominator;
         if cell >= cells - 1 {
@@ -269,10 +280,11 @@ mod tests {
 
     use super::*;
 
-    const ALL: [Upsample; 3] = [
+    const ALL: [Upsample; 4] = [
         Upsample::AlignCorners,
         Upsample::HalfPixel,
         Upsample::Asymmetric,
+        Upsample::Middle,
     ];
 
     /// Position as an f64, straight from the definition.
@@ -283,6 +295,7 @@ mod tests {
             Upsample::AlignCorners => o * (m - 1.0) / (n - 1.0),
             Upsample::HalfPixel => (o + 0.5) * m / n - 0.5,
             Upsample::Asymmetric => o * m / n,
+            Upsample::Middle => o - ((n - m) / 2.0).floor(),
         };
         p.clamp(0.0, m - 1.0)
     }

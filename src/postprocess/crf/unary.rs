@@ -38,6 +38,7 @@ impl Axis {
                 Upsample::AlignCorners => position * (cells - 1.0) / (model - 1.0).max(1.0),
                 Upsample::HalfPixel => (position + 0.5) * cells / model - 0.5,
                 Upsample::Asymmetric => position * cells / model,
+                Upsample::Middle => position - ((model - cells) / 2.0).floor(),
             };
             let position = position.clamp(0.0, cells - 1.0);
             let cell = position as usize;
@@ -180,6 +181,7 @@ mod tests {
             Upsample::AlignCorners,
             Upsample::HalfPixel,
             Upsample::Asymmetric,
+            Upsample::Middle,
         ] {
             let got = at_picture([whole(3, 3, 3), whole(2, 2, 2)], upsample, &logits);
             for (got, own) in got
