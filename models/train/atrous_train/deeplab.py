@@ -9,7 +9,7 @@ import torch
 from torch import fx, nn
 
 from .backbones import backbone
-from .layers import ConvNorm, GlobalMean, Separable, upsample
+from .layers import ConvNorm, GlobalMean, Scorer, Separable, upsample
 
 ASPP_RATES = (6, 12, 18)
 STRIDE = 4
@@ -17,7 +17,7 @@ STRIDE = 4
 fx.wrap("upsample")  # one node of a traced graph
 
 
-class DeepLab(nn.Module):
+class DeepLab(Scorer):
     """`head` channels in pyramid and decoder, `low` of them from the features at stride 4.
 
     The backbone is one of `backbones` by name, or what a function makes.
@@ -37,7 +37,7 @@ class DeepLab(nn.Module):
         self.decoder = nn.ModuleList((Separable(head + low, head), Separable(head, head)))
         self.classifier = nn.Conv2d(head, classes, 1)
 
-    def forward(self, x):
+    def features(self, x):
         low, x = self.backbone(x)
         pooled = upsample(self.pool(self.mean(x)), x.shape[2:])
         x = torch.cat([self.aspp0(x), *[branch(x) for branch in self.aspp], pooled], 1)
@@ -45,4 +45,4 @@ class DeepLab(nn.Module):
         x = torch.cat([upsample(x, low.shape[2:]), self.low(low)], 1)
         for block in self.decoder:
             x = block(x)
-        return self.classifier(x)
+        return [x]

@@ -30,7 +30,7 @@ BACKBONE_TITLES = {
 }
 
 
-def manifest_text(head, size, classes, ignore_index=None):
+def manifest_text(head, size, classes, ignore_index=None, upsample="align_corners"):
     """A manifest: `head` are its first keys with their texts, `classes` pairs of name and colour."""
     lines = [
         "format = 1",
@@ -49,7 +49,7 @@ def manifest_text(head, size, classes, ignore_index=None):
         "[output]",
         'kind = "logits"',
         'layout = "nchw"',
-        'upsample = "align_corners"',
+        f'upsample = "{upsample}"',
     ]
     if ignore_index is not None:
         lines.append(f"ignore_index = {ignore_index}")

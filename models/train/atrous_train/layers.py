@@ -52,6 +52,29 @@ class ConvNorm(nn.Module):
         return ACTIVATIONS[self.activation](self.norm(self.convolve(x)))
 
 
+class Scorer(nn.Module):
+    """A network that makes scores of `features` by `heads`, which are linear.
+
+    `features` gives a tensor for each of `heads`; `middle` says that scores are those of the picture's
+    middle, pixel for pixel, instead of reaching from corner to corner.
+    """
+
+    middle = False
+
+    def heads(self):
+        return [self.classifier]
+
+    def head(self, features, size):
+        """Scores from features; `size` is the picture's, height and width."""
+        first, *others = [head(feature) for head, feature in zip(self.heads(), features)]
+        for other in others:
+            first = first + other
+        return first
+
+    def forward(self, x):
+        return self.head(self.features(x), x.shape[2:])
+
+
 class Separable(nn.Module):
     """3x3 depthwise then 1x1, each with batch norm and ReLU."""
 

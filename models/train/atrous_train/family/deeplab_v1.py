@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from ..layers import Scorer
 from .layers import Conv
 from .vgg import Vgg16
 
@@ -16,7 +17,7 @@ def backbone():
     return Vgg16(POOLS, DILATIONS)
 
 
-class DeepLabV1(nn.Module):
+class DeepLabV1(Scorer):
     """One 3x3 convolution with rate 12 sees a field of 224 pixels (LargeFOV)."""
 
     def __init__(self, classes=21):
@@ -26,5 +27,5 @@ class DeepLabV1(nn.Module):
         self.fc7 = Conv(1024, 1024, 1)
         self.classifier = nn.Conv2d(1024, classes, 1)
 
-    def forward(self, x):
-        return self.classifier(self.fc7(self.fc6(self.vgg(x)[-1])))
+    def features(self, x):
+        return [self.fc7(self.fc6(self.vgg(x)[-1]))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from torch import fx, nn
 
-from ..layers import upsample
+from ..layers import Scorer, upsample
 from .deeplab_v1 import backbone
 from .layers import Conv, biggest, scaled
 from .resnet import ResNet
@@ -20,7 +20,7 @@ SCALES = (0.75, 0.5)  # beside the whole picture
 
 
 class VggBranch(nn.Module):
-    """fc6 to fc8 of one rate."""
+    """Features of one rate, fc6 and fc7, and fc8, which makes scores of them."""
 
     def __init__(self, rate, classes):
         super().__init__()
@@ -29,24 +29,24 @@ class VggBranch(nn.Module):
         self.fc8 = nn.Conv2d(1024, classes, 1)
 
     def forward(self, x):
-        return self.fc8(self.fc7(self.fc6(x)))
+        return self.fc7(self.fc6(x))
 
 
-class DeepLabV2Vgg(nn.Module):
+class DeepLabV2Vgg(Scorer):
     def __init__(self, classes=21):
         super().__init__()
         self.vgg = backbone()
         self.branches = nn.ModuleList(VggBranch(rate, classes) for rate in RATES)
 
-    def forward(self, x):
+    def heads(self):
+        return [branch.fc8 for branch in self.branches]
+
+    def features(self, x):
         x = self.vgg(x)[-1]
-        first, *others = [branch(x) for branch in self.branches]
-        for other in others:
-            first = first + other
-        return first
+        return [branch(x) for branch in self.branches]
 
 
-class DeepLabV2ResNet(nn.Module):
+class DeepLabV2ResNet(Scorer):
     def __init__(self, classes=21):
         super().__init__()
         self.resnet = ResNet(101, output_stride=8)
@@ -55,15 +55,15 @@ class DeepLabV2ResNet(nn.Module):
             Conv(channels, classes, 3, dilation=rate, relu=False) for rate in RATES
         )
 
-    def scores(self, x):
-        x = self.resnet(x)[1]
-        first, *others = [branch(x) for branch in self.branches]
-        for other in others:
-            first = first + other
-        return first
+    def heads(self):
+        return self.branches
+
+    def features(self, x):
+        return [self.resnet(x)[1]] * len(RATES)
 
     def forward(self, x):
-        y = self.scores(x)
+        y = super().forward(x)
         for scale in SCALES:
-            y = biggest(y, upsample(self.scores(scaled(x, scale)), y.shape[2:]))
+            smaller = super().forward(scaled(x, scale))
+            y = biggest(y, upsample(smaller, y.shape[2:]))
         return y

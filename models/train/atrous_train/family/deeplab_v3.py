@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import fx, nn
 
-from ..layers import ConvNorm, GlobalMean, upsample
+from ..layers import ConvNorm, GlobalMean, Scorer, upsample
 from .resnet import ResNet
 
 fx.wrap("upsample")  # one node of a traced graph
@@ -14,7 +14,7 @@ RATES = (6, 12, 18)  # at output stride 16, doubled at 8
 GRID = (1, 2, 4)
 
 
-class DeepLabV3(nn.Module):
+class DeepLabV3(Scorer):
     """With `cascade` blocks 5 to 7 follow the fourth instead of the pyramid."""
 
     def __init__(self, depth=50, output_stride=16, cascade=False, classes=21, head=256):
@@ -32,10 +32,10 @@ class DeepLabV3(nn.Module):
             channels = head
         self.classifier = nn.Conv2d(channels, classes, 1)
 
-    def forward(self, x):
+    def features(self, x):
         x = self.resnet(x)[1]
         if not self.cascade:
             pooled = upsample(self.pool(self.mean(x)), x.shape[2:])
             x = torch.cat([self.aspp0(x), *[branch(x) for branch in self.aspp], pooled], 1)
             x = self.project(x)
-        return self.classifier(x)
+        return [x]

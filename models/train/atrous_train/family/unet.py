@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import fx, nn
 
-from ..layers import upsample
+from ..layers import Scorer, upsample
 from .layers import Conv, Pool, Up, crop
 
 # Each is one node of a traced graph.
@@ -27,7 +27,7 @@ class Double(nn.Module):
         return self.second(self.first(x))
 
 
-class UNet(nn.Module):
+class UNet(Scorer):
     """Published: no padding, skips cropped, so 572x572 in gives 388x388 out.
 
     With `any_size` convolutions pad, and what was upsampled is resized to its skip where an odd
@@ -37,6 +37,7 @@ class UNet(nn.Module):
     def __init__(self, classes=2, any_size=False, widths=WIDTHS):
         super().__init__()
         self.any_size = any_size
+        self.middle = not any_size
         padding = 1 if any_size else 0
         inputs = (3, *widths[:-1])
         self.down = nn.ModuleList(Double(i, o, padding) for i, o in zip(inputs, widths))
@@ -46,7 +47,7 @@ class UNet(nn.Module):
         self.join = nn.ModuleList(Double(i, o, padding) for i, o in pairs)
         self.classifier = nn.Conv2d(widths[0], classes, 1)
 
-    def forward(self, x):
+    def features(self, x):
         skips = []
         for index, down in enumerate(self.down):
             x = down(x if index == 0 else self.pool(x))
@@ -59,4 +60,4 @@ class UNet(nn.Module):
             else:
                 skip = crop(skip, x.shape[2:])
             x = join(torch.cat([skip, x], 1))
-        return self.classifier(x)
+        return [x]
