@@ -330,6 +330,30 @@ pub enum Resample {
     /// `s = tl * (2048 - fy) * (2048 - fx) + tr * (2048 - fy) * fx
     ///    + bl * fy * (2048 - fx) + br * fy * fx`.
     Bilinear(Coordinates),
+    /// As [`Bilinear`](Self::Bilinear), but a choice of the class compares `s >> 8` instead of
+    /// the codes: a difference that rounding would hide decides. A resized picture has the
+    /// codes of `Bilinear`.
+    Unrounded(Coordinates),
+}
+
+/// How a choice of the class compares bilinear sums: `(s + half) >> dropped`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Comparison {
+    /// What is added to a sum.
+    pub half: i32,
+    /// How many of its lowest bits do not count; 8 or more.
+    pub dropped: u32,
+}
+
+impl Comparison {
+    /// That of a resample which sums.
+    pub fn of(resample: Resample) -> Self {
+        let (half, dropped) = match resample {
+            Resample::Unrounded(_) => (0, 8),
+            Resample::Bilinear(_) | Resample::Nearest(..) => (1 << 21, 22),
+        };
+        Self { half, dropped }
+    }
 }
 
 /// Where an output pixel `o` of `n` lies among `m` input pixels

@@ -283,7 +283,7 @@ fn logits_of_another_size_are_resampled_as_the_manifest_says() {
     let Some(Op::Argmax { resample, .. }) = compiled.program.ops.last() else {
         panic!()
     };
-    assert_eq!(*resample, Resample::Bilinear(Coordinates::AlignCorners));
+    assert_eq!(*resample, Resample::Unrounded(Coordinates::AlignCorners));
 }
 
 #[test]

@@ -86,7 +86,7 @@ impl ProgramSegmenter {
 
     fn build(manifest: &Manifest, program: &Program, cpu: Cpu, mut team: Team) -> Self {
         let loaded = Loaded::new(program, cpu, &mut team);
-        let upsampled = Resample::Bilinear(manifest.output.upsample.into());
+        let upsampled = Resample::Unrounded(manifest.output.upsample.into());
         let (upsample, scored) = match program.output {
             Output::Codes => (None, None),
             Output::Labels { .. } => match program.ops.last() {

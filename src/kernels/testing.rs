@@ -199,7 +199,8 @@ pub(crate) fn nearest_rule() -> impl Strategy<Value = NearestRule> {
 pub(crate) fn resample() -> impl Strategy<Value = Resample> {
     prop_oneof![
         (coordinates(), nearest_rule()).prop_map(|(c, rule)| Resample::Nearest(c, rule)),
-        coordinates().prop_map(Resample::Bilinear)
+        coordinates().prop_map(Resample::Bilinear),
+        coordinates().prop_map(Resample::Unrounded)
     ]
 }
 
@@ -314,17 +315,41 @@ pub(crate) fn resized(
             nearest(coordinates, rule, ox, width, source.width),
             c,
         ),
-        Resample::Bilinear(coordinates) => {
-            let (y, fy) = bilinear_position(coordinates, oy, height, source.height);
-            let (x, fx) = bilinear_position(coordinates, ox, width, source.width);
-            let below = (y + 1).min(source.height - 1);
-            let right = (x + 1).min(source.width - 1);
-            let code = |y, x| u32::from(source.at(y, x, c));
-            let sum = code(y, x) * (2048 - fy) * (2048 - fx)
-                + code(y, right) * (2048 - fy) * fx
-                + code(below, x) * fy * (2048 - fx)
-                + code(below, right) * fy * fx;
-            ((sum + (1 << 21)) >> 22) as u8
+        Resample::Bilinear(coordinates) | Resample::Unrounded(coordinates) => {
+            ((sum(source, coordinates, (oy, ox), (height, width), c) + (1 << 21)) >> 22) as u8
         }
     }
+}
+
+/// The definition of what a choice of the class compares.
+pub(crate) fn compared(
+    source: &Picture,
+    resample: Resample,
+    at: (usize, usize),
+    size: (usize, usize),
+    c: usize,
+) -> u32 {
+    match resample {
+        Resample::Unrounded(coordinates) => sum(source, coordinates, at, size, c) >> 8,
+        _ => u32::from(resized(source, resample, at, size, c)),
+    }
+}
+
+/// The definition of a bilinear sum.
+fn sum(
+    source: &Picture,
+    coordinates: Coordinates,
+    (oy, ox): (usize, usize),
+    (height, width): (usize, usize),
+    c: usize,
+) -> u32 {
+    let (y, fy) = bilinear_position(coordinates, oy, height, source.height);
+    let (x, fx) = bilinear_position(coordinates, ox, width, source.width);
+    let below = (y + 1).min(source.height - 1);
+    let right = (x + 1).min(source.width - 1);
+    let code = |y, x| u32::from(source.at(y, x, c));
+    code(y, x) * (2048 - fy) * (2048 - fx)
+        + code(y, right) * (2048 - fy) * fx
+        + code(below, x) * fy * (2048 - fx)
+        + code(below, right) * fy * fx
 }

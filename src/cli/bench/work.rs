@@ -217,7 +217,7 @@ fn taps(window: &Window) -> u64 {
 fn corners(resample: Resample) -> u64 {
     match resample {
         Resample::Nearest(..) => 1,
-        Resample::Bilinear(_) => 4,
+        Resample::Bilinear(_) | Resample::Unrounded(_) => 4,
     }
 }
 

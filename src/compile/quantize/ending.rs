@@ -101,7 +101,7 @@ impl Walk<'_> {
             });
             return Ok(());
         } else {
-            Resample::Bilinear(self.manifest.output.upsample.into())
+            Resample::Unrounded(self.manifest.output.upsample.into())
         };
         let kind = Kind::Argmax {
             input: scores,

@@ -3,13 +3,13 @@
 use super::words::Words4;
 use crate::kernels::variants::Resampler;
 use crate::kernels::vector::resample::{argmax, argmax_scratch, resize, resize_scratch};
-use crate::kernels::{Resample, scalar};
+use crate::kernels::{Comparison, Resample, scalar};
 
 /// Pictures of another size.
 pub(in crate::kernels) const RESIZE: Resampler = Resampler {
     run: |source, resample, target, scratch| match resample {
         // SAFETY: every processor of this architecture has the instructions.
-        Resample::Bilinear(coordinates) => unsafe {
+        Resample::Bilinear(coordinates) | Resample::Unrounded(coordinates) => unsafe {
             resize::<Words4>(source, coordinates, target, scratch);
         },
         Resample::Nearest(..) => scalar::resize(source, resample, target, scratch),
@@ -20,9 +20,12 @@ pub(in crate::kernels) const RESIZE: Resampler = Resampler {
 /// Classes.
 pub(in crate::kernels) const ARGMAX: Resampler = Resampler {
     run: |source, resample, target, scratch| match resample {
-        Resample::Bilinear(coordinates) if source.width <= target.width => {
+        Resample::Bilinear(coordinates) | Resample::Unrounded(coordinates)
+            if source.width <= target.width =>
+        {
+            let how = (coordinates, Comparison::of(resample));
             // SAFETY: every processor of this architecture has the instructions.
-            unsafe { argmax::<Words4>(source, coordinates, target, scratch) }
+            unsafe { argmax::<Words4>(source, how, target, scratch) }
         }
         _ => scalar::argmax(source, resample, target, scratch),
     },

@@ -1,10 +1,10 @@
 //! The class of every pixel, without the resized picture.
 
-use super::resize::blend;
+use super::resize::sums;
 use crate::kernels::scratch::Scratch;
 use crate::kernels::steps::{Between, between, nearest};
 use crate::kernels::variants::Resampler;
-use crate::kernels::{Resample, Source, Target};
+use crate::kernels::{Comparison, Resample, Source, Target};
 
 /// Classes a mask can tell apart.
 const CLASSES: usize = 256;
@@ -18,7 +18,7 @@ pub const ARGMAX: Resampler = Resampler {
 /// The class of every pixel of a mask of the target's size: of the codes
 /// that [`super::resize`] would give the pixel the channel of the largest, the
 /// lowest channel where several are equal (ONNX `Resize`, then `ArgMax` with
-/// `select_last_index` 0).
+/// `select_last_index` 0). [`Resample::Unrounded`] compares sums instead of codes.
 ///
 /// The target has one channel, the class, and whole rows to write; the source has at
 /// most 256 channels.
@@ -47,7 +47,8 @@ pub fn argmax(source: Source<'_>, resample: Resample, target: Target<'_>, scratc
                 }
             }
         }
-        Resample::Bilinear(coordinates) => {
+        Resample::Bilinear(coordinates) | Resample::Unrounded(coordinates) => {
+            let comparison = Comparison::of(resample);
             let rows = between(coordinates, out_height, source.height);
             for (labels, row) in out_rows.zip(rows.skip(first)) {
                 if lower.y == Some(row.before) {
@@ -68,7 +69,7 @@ pub fn argmax(source: Source<'_>, resample: Resample, target: Target<'_>, scratc
                         below[column.before],
                         below[column.after],
                     ];
-                    *label = class(source, row, column, corners);
+                    *label = class(source, row, column, corners, comparison);
                 }
             }
         }
@@ -77,18 +78,29 @@ pub fn argmax(source: Source<'_>, resample: Resample, target: Target<'_>, scratc
 
 /// The class of a pixel between four, whose own classes are known.
 #[inline]
-fn class(source: Source<'_>, row: Between, column: Between, corners: [u8; 4]) -> u8 {
+fn class(
+    source: Source<'_>,
+    row: Between,
+    column: Between,
+    corners: [u8; 4],
+    comparison: Comparison,
+) -> u8 {
     let [first, rest @ ..] = corners;
     if rest == [first; 3] {
         // At every corner the winner's code is at least that of each higher class and
         // at least 1 above that of each lower one. A mean keeps both, and so does
-        // rounding it to an integer: this is the winner here too.
+        // dropping bits of its fraction: this is the winner here too.
         return first;
     }
-    let mut codes = [0; CLASSES];
-    let codes = &mut codes[..source.channels];
-    blend(source, row, column, codes);
-    winner(codes)
+    let Comparison { half, dropped } = comparison;
+    let mut best = (i32::MIN, 0);
+    for (channel, sum) in sums(source, row, column).enumerate() {
+        let compared = (sum + half) >> dropped;
+        if compared > best.0 {
+            best = (compared, channel);
+        }
+    }
+    best.1 as u8
 }
 
 /// The channel of the largest code, the lowest of several.
@@ -140,8 +152,8 @@ mod tests {
             argmax(coarse.source(), resample, mask.target(), &mut Scratch::default());
             for at in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
                 let label = mask.at(at.0, at.1, 0);
-                let codes: Vec<u8> = (0..coarse.channels)
-                    .map(|c| testing::resized(&coarse, resample, at, (height, width), c))
+                let codes: Vec<u32> = (0..coarse.channels)
+                    .map(|c| testing::compared(&coarse, resample, at, (height, width), c))
                     .collect();
                 let largest = *codes.iter().max().unwrap();
                 let lowest = codes.iter().position(|&code| code == largest).unwrap();

@@ -26,7 +26,7 @@ pub fn resize(source: Source<'_>, resample: Resample, mut target: Target<'_>, _:
                 }
             }
         }
-        Resample::Bilinear(coordinates) => {
+        Resample::Bilinear(coordinates) | Resample::Unrounded(coordinates) => {
             let rows = between(coordinates, height, source.height);
             for (oy, row) in (0..).zip(rows).take(range.end).skip(range.start) {
                 let columns = between(coordinates, width, source.width);
@@ -40,12 +40,20 @@ pub fn resize(source: Source<'_>, resample: Resample, mut target: Target<'_>, _:
 
 /// All channels of one pixel of the bilinear picture.
 #[inline]
-pub(super) fn blend(source: Source<'_>, row: Between, column: Between, out: &mut [u8]) {
-    let above = source.pixel(row.before, column.before);
+fn blend(source: Source<'_>, row: Between, column: Between, out: &mut [u8]) {
     if row.fraction == 0 && column.fraction == 0 {
-        out.copy_from_slice(above);
+        out.copy_from_slice(source.pixel(row.before, column.before));
         return;
     }
+    for (out, sum) in out.iter_mut().zip(sums(source, row, column)) {
+        *out = ((sum + (1 << 21)) >> (2 * FRACTION_BITS)) as u8;
+    }
+}
+
+/// The sum of each channel of one pixel, with `2 * FRACTION_BITS` fraction bits.
+#[inline]
+pub(super) fn sums(source: Source<'_>, row: Between, column: Between) -> impl Iterator<Item = i32> {
+    let above = source.pixel(row.before, column.before);
     let above_right = source.pixel(row.before, column.after);
     let below = source.pixel(row.after, column.before);
     let below_right = source.pixel(row.after, column.after);
@@ -54,12 +62,12 @@ pub(super) fn blend(source: Source<'_>, row: Between, column: Between, out: &mut
         .iter()
         .zip(above_right)
         .zip(below.iter().zip(below_right));
-    for (out, ((&tl, &tr), (&bl, &br))) in out.iter_mut().zip(corners) {
+    corners.map(move |((&tl, &tr), (&bl, &br))| {
         // The four weights factor, so row by row gives the same integer.
         let top = mix(i32::from(tl), i32::from(tr), fx);
         let bottom = mix(i32::from(bl), i32::from(br), fx);
-        *out = ((mix(top, bottom, fy) + (1 << 21)) >> (2 * FRACTION_BITS)) as u8;
-    }
+        mix(top, bottom, fy)
+    })
 }
 
 /// `a * (2048 - fraction) + b * fraction`.

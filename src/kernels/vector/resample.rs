@@ -7,14 +7,12 @@
 use super::words::Words;
 use crate::kernels::scratch::Scratch;
 use crate::kernels::steps::{Between, FRACTION_BITS, between};
-use crate::kernels::{Coordinates, Source, Target};
+use crate::kernels::{Comparison, Coordinates, Source, Target};
 
 /// What rounds a sum of `2 * FRACTION_BITS` fraction bits.
 const HALF: i32 = 1 << (2 * FRACTION_BITS - 1);
 /// Its fraction bits.
 const SHIFT: u32 = 2 * FRACTION_BITS;
-/// Its integer bits.
-const CODE: i32 = -1 << SHIFT;
 /// Widest vector.
 const LANES: usize = 16;
 
@@ -170,18 +168,20 @@ pub fn argmax_scratch(width: usize, channels: usize, out_width: usize) -> usize 
 ///
 /// An output vector's pixels lie among as many pixels of the source at most, so each
 /// channel's numbers are one load and one permutation away. The class is part of the
-/// number that is compared, below the code: the lowest of equal classes is the largest.
+/// number that is compared, in bits of it that do not count: the lowest of equal classes is
+/// the largest.
 ///
 /// # Safety
 /// The processor has the instructions, and the source is not wider than the target.
 #[inline(always)]
 pub unsafe fn argmax<W: Words>(
     source: Source<'_>,
-    coordinates: Coordinates,
+    (coordinates, comparison): (Coordinates, Comparison),
     target: Target<'_>,
     scratch: &mut Scratch,
 ) {
     let (width, channels) = (source.width, source.channels);
+    assert!(comparison.dropped >= 8, "a class needs a byte");
     assert!(target.channels == 1 && target.is_packed() && channels <= 256);
     assert!(width <= target.width);
     let (out_height, out_width, range) = (target.height, target.width, target.rows());
@@ -231,6 +231,8 @@ pub unsafe fn argmax<W: Words>(
         // `plane` has room for one from the last pixel on.
         unsafe {
             let fraction = W::splat(row.fraction as i32);
+            let half = W::splat(comparison.half);
+            let counting = W::splat(-1 << comparison.dropped);
             for at in (0..size).step_by(W::LANES) {
                 let (a, b) = (
                     W::load(upper.as_ptr().add(at)),
@@ -245,8 +247,8 @@ pub unsafe fn argmax<W: Words>(
                     let next = W::load(base.as_ptr().add(at + 1));
                     W::store(W::sub(next, this), difference.as_mut_ptr().add(at));
                 }
-                let rounded = W::add(W::shift_left::<FRACTION_BITS>(this), W::splat(HALF));
-                W::store(rounded, base.as_mut_ptr().add(at));
+                let sum = W::add(W::shift_left::<FRACTION_BITS>(this), half);
+                W::store(sum, base.as_mut_ptr().add(at));
             }
             let (base, difference) = (base.as_ptr(), difference.as_ptr());
             for first in (0..out_width).step_by(2 * W::LANES) {
@@ -267,7 +269,7 @@ pub unsafe fn argmax<W: Words>(
                         let slope = W::permute(W::load(difference.add(at)), indices[n]);
                         let this = W::permute(W::load(base.add(at)), indices[n]);
                         let sum = W::add(this, W::mul(slope, fractions[n]));
-                        best[n] = W::max(best[n], W::select(W::splat(CODE), sum, rank));
+                        best[n] = W::max(best[n], W::select(counting, sum, rank));
                     }
                 }
                 for (n, best) in best.into_iter().enumerate() {

@@ -5,13 +5,13 @@ use crate::kernels::scalar;
 use crate::kernels::scratch::Scratch;
 use crate::kernels::variants::Resampler;
 use crate::kernels::vector::resample::{argmax, argmax_scratch, resize, resize_scratch};
-use crate::kernels::{Coordinates, Resample, Source, Target};
+use crate::kernels::{Comparison, Coordinates, Resample, Source, Target};
 
 /// Pictures of another size with AVX2.
 pub(in crate::kernels) const RESIZE_AVX2: Resampler = Resampler {
     run: |source, resample, target, scratch| match resample {
         // SAFETY: the table lists this for processors with AVX2.
-        Resample::Bilinear(coordinates) => unsafe {
+        Resample::Bilinear(coordinates) | Resample::Unrounded(coordinates) => unsafe {
             resize_avx2(source, coordinates, target, scratch);
         },
         Resample::Nearest(..) => scalar::resize(source, resample, target, scratch),
@@ -23,7 +23,7 @@ pub(in crate::kernels) const RESIZE_AVX2: Resampler = Resampler {
 pub(in crate::kernels) const RESIZE_AVX512: Resampler = Resampler {
     run: |source, resample, target, scratch| match resample {
         // SAFETY: the table lists this for processors with AVX-512.
-        Resample::Bilinear(coordinates) => unsafe {
+        Resample::Bilinear(coordinates) | Resample::Unrounded(coordinates) => unsafe {
             resize_avx512(source, coordinates, target, scratch);
         },
         Resample::Nearest(..) => scalar::resize(source, resample, target, scratch),
@@ -34,9 +34,12 @@ pub(in crate::kernels) const RESIZE_AVX512: Resampler = Resampler {
 /// Classes with AVX2.
 pub(in crate::kernels) const ARGMAX_AVX2: Resampler = Resampler {
     run: |source, resample, target, scratch| match resample {
-        Resample::Bilinear(coordinates) if source.width <= target.width => {
+        Resample::Bilinear(coordinates) | Resample::Unrounded(coordinates)
+            if source.width <= target.width =>
+        {
+            let how = (coordinates, Comparison::of(resample));
             // SAFETY: the table lists this for processors with AVX2.
-            unsafe { argmax_avx2(source, coordinates, target, scratch) }
+            unsafe { argmax_avx2(source, how, target, scratch) }
         }
         _ => scalar::argmax(source, resample, target, scratch),
     },
@@ -46,9 +49,12 @@ pub(in crate::kernels) const ARGMAX_AVX2: Resampler = Resampler {
 /// Classes with AVX-512.
 pub(in crate::kernels) const ARGMAX_AVX512: Resampler = Resampler {
     run: |source, resample, target, scratch| match resample {
-        Resample::Bilinear(coordinates) if source.width <= target.width => {
+        Resample::Bilinear(coordinates) | Resample::Unrounded(coordinates)
+            if source.width <= target.width =>
+        {
+            let how = (coordinates, Comparison::of(resample));
             // SAFETY: the table lists this for processors with AVX-512.
-            unsafe { argmax_avx512(source, coordinates, target, scratch) }
+            unsafe { argmax_avx512(source, how, target, scratch) }
         }
         _ => scalar::argmax(source, resample, target, scratch),
     },
@@ -66,11 +72,21 @@ unsafe fn resize_avx512(s: Source<'_>, c: Coordinates, t: Target<'_>, scratch: &
 }
 
 #[target_feature(enable = "avx2")]
-unsafe fn argmax_avx2(s: Source<'_>, c: Coordinates, t: Target<'_>, scratch: &mut Scratch) {
-    unsafe { argmax::<Words8>(s, c, t, scratch) }
+unsafe fn argmax_avx2(
+    s: Source<'_>,
+    how: (Coordinates, Comparison),
+    t: Target<'_>,
+    scratch: &mut Scratch,
+) {
+    unsafe { argmax::<Words8>(s, how, t, scratch) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn argmax_avx512(s: Source<'_>, c: Coordinates, t: Target<'_>, scratch: &mut Scratch) {
-    unsafe { argmax::<Words16>(s, c, t, scratch) }
+unsafe fn argmax_avx512(
+    s: Source<'_>,
+    how: (Coordinates, Comparison),
+    t: Target<'_>,
+    scratch: &mut Scratch,
+) {
+    unsafe { argmax::<Words16>(s, how, t, scratch) }
 }
