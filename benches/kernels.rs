@@ -327,6 +327,7 @@ fn elementwise(criterion: &mut Criterion) {
         b_scale: 0.6,
         output_zero_point: 125,
         clamp: [0, 255],
+        b_first: false,
     };
     let mut group = criterion.benchmark_group("add");
     for (name, run) in available(ADD) {

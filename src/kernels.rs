@@ -7,8 +7,8 @@
 //! The kernels of [`scalar`] are the specification: what they give is the result,
 //! and a kernel for a particular processor is right when it gives the same bytes.
 //! The formulas below and there leave nothing open, the order of the f32
-//! operations included. No two f32 operations are ever fused, and every one of
-//! them rounds to the nearest f32, ties to even (IEEE 754's default).
+//! operations included. No two f32 operations are fused except where `fma` is written,
+//! and every one of them rounds to the nearest f32, ties to even (IEEE 754's default).
 //!
 //! # What a caller ensures
 //!
@@ -242,14 +242,16 @@ pub struct Residual<'a> {
 
 /// A sum of two codes of unlike quantization (`QLinearAdd`).
 ///
-/// Every operation below is rounded to f32:
+/// Every operation below is rounded to f32; `fma(x, y, z)` is `x * y + z`, rounded once:
 ///
-/// 1. `offset = output_zero_point - (a_zero_point * a_scale + b_zero_point * b_scale)`;
-/// 2. `value = (a * a_scale + b * b_scale) + offset`;
-/// 3. `code(value, 0, clamp)`, see the [module](self).
+/// 1. `zeros = fma(a_zero_point, a_scale, b_zero_point * b_scale)`;
+/// 2. `offset = output_zero_point - zeros`;
+/// 3. `value = fma(a, a_scale, fma(b, b_scale, offset))`;
+/// 4. `code(value, 0, clamp)`, see the [module](self).
 ///
-/// With the zero points in one term sums at the middle between two codes go the way
-/// that ONNX Runtime's do; subtracted from the codes first they do not.
+/// With `b_first` `a` and `b` change places in 1 and 3. These are the operations of ONNX
+/// Runtime 1.31 on processors with fused multiply-add (found by comparing codes), so that
+/// a sum at the middle between two codes goes the way that its sums go.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AddArgs {
     /// The first summand's code for 0.
@@ -264,6 +266,8 @@ pub struct AddArgs {
     pub output_zero_point: u8,
     /// Codes the sum is kept within.
     pub clamp: [u8; 2],
+    /// Whether the second summand is the graph's first.
+    pub b_first: bool,
 }
 
 /// A product of two codes (`QLinearMul`).

@@ -223,7 +223,8 @@ pub enum Op {
 ///
 /// For output channel `o`: `acc = bias[o] + Σ (x - zx) * (w - zw[o])` in i32; then
 /// `q = clamp(round(acc as f32 * multiplier[o]) + z)`, rounding half to even; then
-/// the residual, if any, is added as in [`Op::Add`] with `q` as `a`.
+/// the residual, if any, is added as in [`Op::Add`] with `q` as `a`, or as `b` where the
+/// residual is `first`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Conv {
@@ -262,6 +263,9 @@ pub struct Residual {
     pub tensor: TensorId,
     /// Codes the sum is kept within.
     pub clamp: [u8; 2],
+    /// Whether it is the sum's first summand, and `q` the second.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub first: bool,
 }
 
 /// What a program ends in.
@@ -276,7 +280,13 @@ pub enum Output {
         height: u32,
     },
     /// Quantized scores, one channel for each class.
-    Logits(TensorId),
+    Logits {
+        /// The scores.
+        scores: TensorId,
+        /// How their reader is to bring them to the mask's size and choose the class: as an
+        /// [`Op::Argmax`] with this would.
+        resample: Resample,
+    },
     /// Nothing of its own: it is the body of a [`Region`], which names its results.
     Codes,
 }

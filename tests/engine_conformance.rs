@@ -134,8 +134,8 @@ fn labels_are_those_that_the_scores_behind_them_say() {
             scores.row(y, 0..shape.width, &mut row);
             for (scores, &label) in row.chunks_exact(shape.classes).zip(labels.row(y)) {
                 let most = scores.iter().copied().fold(f32::MIN, f32::max);
-                let first = scores.iter().position(|&score| score == most);
-                assert_eq!(first, Some(usize::from(label)), "{name}: row {y}");
+                // Several are the largest where codes hide what decided between them.
+                assert_eq!(scores[usize::from(label)], most, "{name}: row {y}");
             }
         }
         let short = segmenter.segment_scored(&rgb[1..], &mut labels, &mut scores);

@@ -90,10 +90,13 @@ fn manifest(graph: &Graph, classes: usize) -> Manifest {
 /// The program without its choice of the class: it ends in the tensor that the
 /// choice reads.
 fn ending_in_codes(mut program: Program) -> (Program, TensorId) {
-    let Some(Op::Argmax { input, .. }) = program.ops.pop() else {
+    let Some(Op::Argmax { input, resample }) = program.ops.pop() else {
         panic!("the program does not end in a mask")
     };
-    program.output = Output::Logits(input);
+    program.output = Output::Logits {
+        scores: input,
+        resample,
+    };
     program.check().unwrap();
     (program, input)
 }

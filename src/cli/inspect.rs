@@ -245,8 +245,8 @@ impl End {
             Output::Labels { width, height } => Self::Labels { width, height },
             // A part of a model, which no file holds.
             Output::Codes => return None,
-            Output::Logits(id) => {
-                let scores = program.tensors.get(id.0 as usize)?;
+            Output::Logits { scores, .. } => {
+                let scores = program.tensors.get(scores.0 as usize)?;
                 Self::Logits {
                     width: scores.width,
                     height: scores.height,

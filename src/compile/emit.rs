@@ -37,8 +37,9 @@ pub fn emit_region(net: &Net, plan: &Plan, ending: Ending) -> Result<(Region, Ve
     let (width, height) = net.mask;
     let mut output = Output::Codes;
     for step in &net.steps {
-        if let (Kind::Argmax { input, .. }, Ending::Logits) = (&step.kind, ending) {
-            output = Output::Logits(emitter.tensor(*input)?);
+        if let (&Kind::Argmax { input, resample }, Ending::Logits) = (&step.kind, ending) {
+            let scores = emitter.tensor(input)?;
+            output = Output::Logits { scores, resample };
             continue;
         }
         // An argmax has no tensor of its own: the mask lies outside the arena.
@@ -159,9 +160,10 @@ impl Emitter<'_> {
                 clamp: conv.clamp,
                 quant: conv.quant,
                 residual: match conv.residual {
-                    Some((value, clamp)) => Some(Residual {
-                        tensor: self.tensor(value)?,
-                        clamp,
+                    Some(residual) => Some(Residual {
+                        tensor: self.tensor(residual.value)?,
+                        clamp: residual.clamp,
+                        first: residual.first,
                     }),
                     None => None,
                 },
@@ -274,7 +276,7 @@ mod tests {
         argmax(&mut net, 1);
         let (program, report) = emit(&net, &plan(&net).unwrap(), Ending::Logits).unwrap();
         assert_eq!((program.ops.len(), report.len()), (1, 1));
-        let Output::Logits(scores) = program.output else {
+        let Output::Logits { scores, .. } = program.output else {
             panic!("{:?}", program.output)
         };
         assert_eq!(program.tensors[scores.0 as usize].name, "v1");

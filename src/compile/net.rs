@@ -63,7 +63,16 @@ pub struct Convolution {
     pub multipliers: Vec<f32>,
     pub clamp: [u8; 2],
     pub quant: Quant,
-    pub residual: Option<(ValueId, [u8; 2])>,
+    pub residual: Option<Residual>,
+}
+
+/// What is added to a convolution's result.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Residual {
+    pub value: ValueId,
+    pub clamp: [u8; 2],
+    /// Whether it is the sum's first summand.
+    pub first: bool,
 }
 
 /// What a step does.
@@ -155,7 +164,7 @@ impl Kind {
         match self {
             Self::Input { .. } | Self::Given => Vec::new(),
             Self::Conv(conv) => {
-                let residual = conv.residual.map(|(value, _)| value);
+                let residual = conv.residual.map(|residual| residual.value);
                 [conv.input].into_iter().chain(residual).collect()
             }
             Self::Add { a, b, .. } | Self::Mul { a, b, .. } | Self::Max { a, b } => vec![*a, *b],
@@ -181,7 +190,7 @@ impl Kind {
             Self::Input { .. } | Self::Given => {}
             Self::Conv(conv) => {
                 swap(&mut conv.input);
-                if let Some((value, _)) = &mut conv.residual {
+                if let Some(Residual { value, .. }) = &mut conv.residual {
                     swap(value);
                 }
             }

@@ -1,7 +1,7 @@
 //! A sum whose one operand is a convolution that nothing else reads becomes the
 //! end of that convolution.
 
-use super::net::{Kind, Net, Step, ValueId};
+use super::net::{Kind, Net, Residual, Step, ValueId};
 
 /// Moves sums into convolutions.
 ///
@@ -34,7 +34,11 @@ pub fn fuse_residuals(net: &mut Net) {
             continue;
         };
         let mut conv = conv.clone();
-        conv.residual = Some((other, clamp));
+        conv.residual = Some(Residual {
+            value: other,
+            clamp,
+            first: other == a,
+        });
         let node = format!("{}+{}", net.steps[step].node, net.steps[index].node);
         let output = net.steps[index].output;
         net.steps[index] = Step {
@@ -65,7 +69,12 @@ mod tests {
         let Kind::Conv(fused) = &net.steps[1].kind else {
             panic!("{:?}", net.steps)
         };
-        assert_eq!(fused.residual, Some((ValueId(1), [0, 255])));
+        let residual = Residual {
+            value: ValueId(1),
+            clamp: [0, 255],
+            first: true,
+        };
+        assert_eq!(fused.residual, Some(residual));
         assert_eq!(net.steps[1].output, Some(ValueId(3)));
         assert_eq!(net.steps[1].node, "conv2+add3");
     }

@@ -86,16 +86,15 @@ impl ProgramSegmenter {
 
     fn build(manifest: &Manifest, program: &Program, cpu: Cpu, mut team: Team) -> Self {
         let loaded = Loaded::new(program, cpu, &mut team);
-        let upsampled = Resample::Unrounded(manifest.output.upsample.into());
         let (upsample, scored) = match program.output {
             Output::Codes => (None, None),
             Output::Labels { .. } => match program.ops.last() {
                 Some(&Op::Argmax { input, resample }) => (None, Some((input, resample))),
                 _ => (None, None),
             },
-            Output::Logits(tensor) => {
-                let step = Step::argmax(tensor, upsampled, cpu);
-                (Some(step), Some((tensor, upsampled)))
+            Output::Logits { scores, resample } => {
+                let step = Step::argmax(scores, resample, cpu);
+                (Some(step), Some((scores, resample)))
             }
         };
         if let Some(step) = &upsample {
@@ -159,7 +158,7 @@ impl Segmenter for ProgramSegmenter {
 
     fn logits(&mut self, rgb: &[u8], logits: &mut Logits) -> Result<(), EngineError> {
         self.shape.check(rgb)?;
-        let Output::Logits(tensor) = self.output else {
+        let Output::Logits { scores: tensor, .. } = self.output else {
             return Err(EngineError::NoLogits {
                 model: self.name.clone(),
             });

@@ -63,7 +63,8 @@ impl Scores {
         self.classes
     }
 
-    /// Keeps codes, which `kernel` would bring to the mask's size so.
+    /// Keeps codes, which `kernel` would bring to the mask's size so: rounded to codes, also
+    /// where the class was chosen before that.
     pub fn keep_codes(
         &mut self,
         source: Source<'_>,

@@ -166,16 +166,18 @@ pub(crate) fn scale() -> impl Strategy<Value = f32> {
 
 pub(crate) fn add_args() -> impl Strategy<Value = AddArgs> {
     let scale = || prop_oneof![1e-3f32..4.0, Just(0.5), Just(0.25)];
-    (any::<[u8; 3]>(), scale(), scale(), clamp()).prop_map(|(zeros, a_scale, b_scale, clamp)| {
-        AddArgs {
+    let scales = (scale(), scale());
+    (any::<[u8; 3]>(), scales, clamp(), any::<bool>()).prop_map(
+        |(zeros, (a_scale, b_scale), clamp, b_first)| AddArgs {
             a_zero_point: zeros[0],
             b_zero_point: zeros[1],
             a_scale,
             b_scale,
             output_zero_point: zeros[2],
             clamp,
-        }
-    })
+            b_first,
+        },
+    )
 }
 
 pub(crate) fn coordinates() -> impl Strategy<Value = Coordinates> {
@@ -213,11 +215,24 @@ pub(crate) fn code(value: f32, zero_point: u8, clamp: [u8; 2]) -> u8 {
 
 /// The definition of a sum.
 pub(crate) fn added(a: u8, b: u8, args: &AddArgs) -> u8 {
-    let zero_a = f32::from(args.a_zero_point) * args.a_scale;
+    if args.b_first {
+        let exchanged = AddArgs {
+            a_zero_point: args.b_zero_point,
+            b_zero_point: args.a_zero_point,
+            a_scale: args.b_scale,
+            b_scale: args.a_scale,
+            b_first: false,
+            ..*args
+        };
+        return added(b, a, &exchanged);
+    }
+    let fma = f32::mul_add;
     let zero_b = f32::from(args.b_zero_point) * args.b_scale;
-    let offset = f32::from(args.output_zero_point) - (zero_a + zero_b);
-    let codes = f32::from(a) * args.a_scale + f32::from(b) * args.b_scale;
-    code(codes + offset, 0, args.clamp)
+    let zeros = fma(f32::from(args.a_zero_point), args.a_scale, zero_b);
+    let offset = f32::from(args.output_zero_point) - zeros;
+    let b_and_offset = fma(f32::from(b), args.b_scale, offset);
+    let value = fma(f32::from(a), args.a_scale, b_and_offset);
+    code(value, 0, args.clamp)
 }
 
 /// The taps of an output pixel inside the picture: kernel row and column, input row

@@ -273,7 +273,7 @@ impl Artifact {
             ));
         }
         let scores = match (program.output, program.ops.last()) {
-            (Output::Logits(id), _) => Some(id),
+            (Output::Logits { scores, .. }, _) => Some(scores),
             (Output::Labels { .. }, Some(Op::Argmax { input, .. })) => Some(*input),
             (Output::Labels { .. } | Output::Codes, _) => None,
         };

@@ -182,7 +182,7 @@ impl Program {
     }
 
     fn check_output(&self, memory: &Memory) -> Result<(), ProgramError> {
-        let Output::Logits(id) = self.output else {
+        let Output::Logits { scores: id, .. } = self.output else {
             return Ok(());
         };
         let fail = |reason| ProgramError::Whole { reason };
@@ -227,7 +227,7 @@ impl Region {
         if ports > MAX_TENSORS {
             return whole(format!("a region has {ports} inputs and outputs; too many"));
         }
-        if matches!(self.body.output, Output::Logits(_)) {
+        if matches!(self.body.output, Output::Logits { .. }) {
             return whole("a region ends in codes or in labels, not in logits".into());
         }
         let is_input = |op: &Op| matches!(op, Op::Input { .. });

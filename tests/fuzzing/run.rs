@@ -72,7 +72,7 @@ pub fn run(manifest: &Manifest, program: &Program) {
             );
         }
     }
-    if let Output::Logits(_) = program.output {
+    if let Output::Logits { .. } = program.output {
         let mut logits = Logits::default();
         segmenter
             .logits(&picture, &mut logits)

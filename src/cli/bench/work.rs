@@ -306,6 +306,7 @@ mod tests {
             residual: Some(Residual {
                 tensor: TensorId(1),
                 clamp: [0, 255],
+                first: false,
             }),
             ..conv(window(1, 1), 1, 128, 16)
         };

@@ -205,7 +205,10 @@ impl Step {
         inputs.extend(conv.residual.map(|residual| residual.tensor));
         let residual = conv.residual.map(|residual| {
             let (other, sum) = (quant(residual.tensor), quant(conv.output));
-            add_args(conv.quant, other, sum, residual.clamp)
+            AddArgs {
+                b_first: residual.first,
+                ..add_args(conv.quant, other, sum, residual.clamp)
+            }
         });
         Self::of(name, &inputs, conv.output, Work::Conv { packed, residual })
     }
@@ -319,6 +322,7 @@ fn add_args(a: Quant, b: Quant, sum: Quant, clamp: [u8; 2]) -> AddArgs {
         b_scale: b.scale / sum.scale,
         output_zero_point: sum.zero_point,
         clamp,
+        b_first: false,
     }
 }
 

@@ -145,17 +145,21 @@ pub(super) unsafe fn store_quarter<const QUARTER: usize>(
 #[inline(always)]
 pub(super) unsafe fn added(codes: uint8x8_t, other: uint8x8_t, sum: &Sum) -> uint8x8_t {
     unsafe {
-        let (codes, other) = (vmovl_u8(codes), vmovl_u8(other));
-        let mix = |a: uint32x4_t, b: uint32x4_t| {
-            let a = vmulq_n_f32(vcvtq_f32_u32(a), sum.a_scale);
-            let b = vmulq_n_f32(vcvtq_f32_u32(b), sum.b_scale);
-            vcvtnq_s32_f32(vaddq_f32(vaddq_f32(a, b), vdupq_n_f32(sum.offset)))
+        let (first, second) = match sum.is_first {
+            true => (vmovl_u8(other), vmovl_u8(codes)),
+            false => (vmovl_u8(codes), vmovl_u8(other)),
+        };
+        let [first_scale, second_scale] = sum.scales;
+        let mix = |first: uint32x4_t, second: uint32x4_t| {
+            let offset = vdupq_n_f32(sum.offset);
+            let value = vfmaq_n_f32(offset, vcvtq_f32_u32(second), second_scale);
+            vcvtnq_s32_f32(vfmaq_n_f32(value, vcvtq_f32_u32(first), first_scale))
         };
         let low = mix(
-            vmovl_u16(vget_low_u16(codes)),
-            vmovl_u16(vget_low_u16(other)),
+            vmovl_u16(vget_low_u16(first)),
+            vmovl_u16(vget_low_u16(second)),
         );
-        let high = mix(vmovl_high_u16(codes), vmovl_high_u16(other));
+        let high = mix(vmovl_high_u16(first), vmovl_high_u16(second));
         let codes = vqmovun_s16(vqmovn_high_s32(vqmovn_s32(low), high));
         let [low, high] = sum.clamp;
         vmin_u8(vmax_u8(codes, vdup_n_u8(low)), vdup_n_u8(high))

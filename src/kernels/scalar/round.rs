@@ -27,11 +27,15 @@ pub(super) fn requantize(acc: i32, multiplier: f32, zero_point: u8, clamp: [u8; 
 /// The sum of two codes.
 #[inline]
 pub(super) fn sum(a: u8, b: u8, args: &AddArgs) -> u8 {
-    let zeros =
-        f32::from(args.a_zero_point) * args.a_scale + f32::from(args.b_zero_point) * args.b_scale;
+    let mut first = (a, args.a_zero_point, args.a_scale);
+    let mut second = (b, args.b_zero_point, args.b_scale);
+    if args.b_first {
+        (first, second) = (second, first);
+    }
+    let zeros = f32::from(first.1).mul_add(first.2, f32::from(second.1) * second.2);
     let offset = f32::from(args.output_zero_point) - zeros;
-    let value = f32::from(a) * args.a_scale + f32::from(b) * args.b_scale + offset;
-    code(value, 0, args.clamp)
+    let value = f32::from(second.0).mul_add(second.2, offset);
+    code(f32::from(first.0).mul_add(first.2, value), 0, args.clamp)
 }
 
 #[cfg(test)]

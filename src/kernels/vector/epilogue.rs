@@ -106,11 +106,11 @@ pub struct Sum {
     pub data: *const u8,
     /// Its bytes from one pixel to the next.
     pub stride: usize,
-    /// Scale of the convolution's codes / the sum's.
-    pub a_scale: f32,
-    /// The other summand's scale / the sum's.
-    pub b_scale: f32,
-    /// `output zero point - (zero point a * scale a + zero point b * scale b)`.
+    /// The first and the second summand's scale / the sum's.
+    pub scales: [f32; 2],
+    /// Whether this picture is the first summand.
+    pub is_first: bool,
+    /// `output zero point - zeros`, see [`AddArgs`].
     pub offset: f32,
     /// Codes of the sum are kept within.
     pub clamp: [u8; 2],
@@ -126,13 +126,20 @@ impl Sum {
             b_scale,
             output_zero_point,
             clamp,
+            b_first,
         } = *add;
-        let zeros = f32::from(a_zero_point) * a_scale + f32::from(b_zero_point) * b_scale;
+        let mut summands = [(a_zero_point, a_scale), (b_zero_point, b_scale)];
+        if b_first {
+            summands.reverse();
+        }
+        let [(zero_first, scale_first), (zero_second, scale_second)] = summands;
+        let zeros =
+            f32::from(zero_first).mul_add(scale_first, f32::from(zero_second) * scale_second);
         Self {
             data: other.from_pixel(first).as_ptr(),
             stride: other.pixel_stride,
-            a_scale,
-            b_scale,
+            scales: [scale_first, scale_second],
+            is_first: b_first,
             offset: f32::from(output_zero_point) - zeros,
             clamp,
         }

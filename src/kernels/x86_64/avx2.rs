@@ -39,9 +39,13 @@ pub(super) unsafe fn rounded(sums: __m256i, multipliers: *const f32) -> __m256i 
 unsafe fn added(codes: __m128i, other: __m128i, sum: &Sum) -> __m256i {
     unsafe {
         let real = |codes| _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(codes));
-        let a = _mm256_mul_ps(real(codes), _mm256_set1_ps(sum.a_scale));
-        let b = _mm256_mul_ps(real(other), _mm256_set1_ps(sum.b_scale));
-        let value = _mm256_add_ps(_mm256_add_ps(a, b), _mm256_set1_ps(sum.offset));
+        let [first, second] = match sum.is_first {
+            true => [other, codes],
+            false => [codes, other],
+        };
+        let [first_scale, second_scale] = sum.scales.map(|scale| _mm256_set1_ps(scale));
+        let value = _mm256_fmadd_ps(real(second), second_scale, _mm256_set1_ps(sum.offset));
+        let value = _mm256_fmadd_ps(real(first), first_scale, value);
         // Beyond these the clamp decides, and the conversion does not saturate.
         let value = _mm256_max_ps(
             _mm256_min_ps(value, _mm256_set1_ps(1024.0)),
@@ -205,7 +209,7 @@ impl Isa for Avx2 {
     const CODE_OFFSET: i32 = 0;
     const COLUMN_BYTES: usize = 256;
 
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,fma")]
     unsafe fn segment(segment: &Segment<'_>) {
         unsafe { depthwise::segment::<Self>(segment) }
     }
@@ -288,7 +292,7 @@ impl Gemm for Avx2 {
     const PIXELS: [usize; 4] = [6, 6, 0, 0];
     const DEPTH: usize = 2;
 
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,fma")]
     unsafe fn tiles(tile: &Tile<'_>, pixels: usize) {
         unsafe { conv::tiles::<Self>(tile, pixels) }
     }

@@ -79,9 +79,13 @@ unsafe fn sixteen(sums: __m512i, multipliers: *const f32, epilogue: &Epilogue) -
 unsafe fn added(codes: __m128i, other: __m128i, sum: &Sum) -> __m128i {
     unsafe {
         let real = |codes| _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(codes));
-        let a = _mm512_mul_ps(real(codes), _mm512_set1_ps(sum.a_scale));
-        let b = _mm512_mul_ps(real(other), _mm512_set1_ps(sum.b_scale));
-        let value = _mm512_add_ps(_mm512_add_ps(a, b), _mm512_set1_ps(sum.offset));
+        let [first, second] = match sum.is_first {
+            true => [other, codes],
+            false => [codes, other],
+        };
+        let [first_scale, second_scale] = sum.scales.map(|scale| _mm512_set1_ps(scale));
+        let value = _mm512_fmadd_ps(real(second), second_scale, _mm512_set1_ps(sum.offset));
+        let value = _mm512_fmadd_ps(real(first), first_scale, value);
         // Beyond these the clamp decides, and the conversion does not saturate.
         let value = _mm512_max_ps(
             _mm512_min_ps(value, _mm512_set1_ps(1024.0)),

@@ -32,7 +32,7 @@ impl Isa for AvxVnni {
     const CODE_OFFSET: i32 = 0;
     const COLUMN_BYTES: usize = 128;
 
-    #[target_feature(enable = "avx2,avxvnni")]
+    #[target_feature(enable = "avx2,fma,avxvnni")]
     unsafe fn segment(segment: &Segment<'_>) {
         unsafe { depthwise::segment::<Self>(segment) }
     }
@@ -93,7 +93,7 @@ impl Gemm for AvxVnni {
     const PIXELS: [usize; 4] = [6, 6, 0, 0];
     const DEPTH: usize = 4;
 
-    #[target_feature(enable = "avx2,avxvnni")]
+    #[target_feature(enable = "avx2,fma,avxvnni")]
     unsafe fn tiles(tile: &Tile<'_>, pixels: usize) {
         unsafe { conv::tiles::<Self>(tile, pixels) }
     }

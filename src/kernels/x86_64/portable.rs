@@ -4,7 +4,7 @@ use crate::kernels::{AddArgs, MulArgs, Source, Target, scalar};
 
 /// See [`scalar::add`].
 pub(in crate::kernels) fn add(a: Source<'_>, b: Source<'_>, args: &AddArgs, target: Target<'_>) {
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,fma")]
     fn run(a: Source<'_>, b: Source<'_>, args: &AddArgs, target: Target<'_>) {
         scalar::add(a, b, args, target);
     }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// The container format this version writes and reads.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 /// Largest header, in bytes; a real one has a few thousand.
 pub(super) const MAX_HEADER_BYTES: usize = 1 << 20;
 /// Largest encoded program, in bytes; a hundred operations need some 50 000.

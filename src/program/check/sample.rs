@@ -118,6 +118,7 @@ pub(crate) fn program() -> Program {
         conv.residual = Some(Residual {
             tensor: ACTIVE,
             clamp: [0, 255],
+            first: false,
         });
     }
     let clamp = [0, 255];

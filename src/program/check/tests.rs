@@ -3,7 +3,7 @@ use serde_json::Value;
 
 use super::sample::*;
 use super::*;
-use crate::program::{Constants, Residual};
+use crate::program::{Constants, Coordinates, Resample, Residual};
 
 fn fault(change: impl FnOnce(&mut Program)) -> String {
     let mut program = program();
@@ -115,11 +115,16 @@ fn a_maximum_is_of_one_shape_and_one_quantization() {
     of([9, 7, 3], |tensor| tensor.quant.zero_point ^= 1).unwrap_err();
 }
 
+fn scores(scores: TensorId) -> Output {
+    let resample = Resample::Unrounded(Coordinates::AlignCorners);
+    Output::Logits { scores, resample }
+}
+
 #[test]
 fn scores_may_be_the_output() {
     let mut program = program();
     program.ops.pop();
-    program.output = Output::Logits(FINE);
+    program.output = scores(FINE);
     program.check().unwrap();
 }
 
@@ -154,10 +159,7 @@ fn program_rules() {
             "mask is 9x0",
         ),
         (|p| p.ops.truncate(12), "last operation is not argmax"),
-        (
-            |p| p.output = Output::Logits(FINE),
-            "does not end in labels",
-        ),
+        (|p| p.output = scores(FINE), "does not end in labels"),
         (
             |p| p.ops.insert(12, p.ops[12].clone()),
             "not the last operation",
@@ -178,7 +180,7 @@ fn output_rules() {
     let with = |output, ops| {
         move |p: &mut Program| {
             p.ops.truncate(ops);
-            p.output = Output::Logits(output);
+            p.output = scores(output);
         }
     };
     for (output, ops, words) in [
@@ -430,6 +432,7 @@ fn rules_of_the_other_operations() {
                 conv(p, 9).residual = Some(Residual {
                     tensor: STEM,
                     clamp: [0, 1],
+                    first: false,
                 })
             },
             "\"stem\" is 5x4x4",
@@ -439,6 +442,7 @@ fn rules_of_the_other_operations() {
                 conv(p, 9).residual = Some(Residual {
                     tensor: ACTIVE,
                     clamp: [2, 1],
+                    first: false,
                 })
             },
             "clamped",
@@ -456,9 +460,7 @@ fn rules_of_the_other_operations() {
                 p.ops.truncate(11);
                 p.ops.push(Op::Argmax {
                     input: FINE,
-                    resample: crate::program::Resample::Bilinear(
-                        crate::program::Coordinates::HalfPixel,
-                    ),
+                    resample: Resample::Bilinear(Coordinates::HalfPixel),
                 });
             },
             "257 channels",
@@ -694,7 +696,7 @@ fn region_rules() {
         ),
         (|r| r.outputs = vec![TensorId(0); MAX_TENSORS], "too many"),
         (|r| r.body.ops = program().ops, "does not read the picture"),
-        (|r| r.body.output = Output::Logits(FINE), "not in logits"),
+        (|r| r.body.output = scores(FINE), "not in logits"),
         (|r| r.body.output = Output::Codes, "does not end in labels"),
         (
             |r| {

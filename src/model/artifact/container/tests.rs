@@ -112,9 +112,9 @@ fn a_lying_header_is_refused() {
             "duplicate field",
         ),
         (
-            "\"version\":\"1\"",
             "\"version\":\"2\"",
-            "version \"2\", made by \"tool\"",
+            "\"version\":\"1\"",
+            "version \"1\", made by \"tool\"",
         ),
     ] {
         assert!(header.contains(from), "{from}");
