@@ -69,11 +69,14 @@ def prepare(arguments, root: Path, cache: Path, say) -> Assets:
     if not (folder / "ready").is_file():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        say(f"drawing scenes, and making road models of {' and '.join(MODELS.values())}")
+        say("drawing scenes, and quantizing the road model")
         make_model(host, root, folder)
         for name, seed in SCENES.items():
             draw(host, seed, folder / name)
         (folder / "ready").touch()
+    # An artifact is of the version that made it, a quantized graph is not.
+    for name, size in MODELS.items():
+        call([host, "compile", folder / "whole.onnx", "--size", size, "-o", folder / f"{name}.atrous"])
     guest = {"atrous": binary, "virtual_camera": tool}
     guest |= {f"{name}.atrous": folder / f"{name}.atrous" for name in MODELS}
     guest |= {f"{name}.png": folder / f"{name}.png" for name in SCENES}
@@ -89,8 +92,6 @@ def make_model(host: Path, root: Path, folder: Path) -> None:
         call([host, "run", source, pictures / f"{seed}_%d.png", "-m", "truth", "-n", "1",
               "--visualize", "frame", "--quiet"])
     call([host, "quantize", root / "models/road", "--images", pictures, "-o", folder / "whole"])
-    for name, size in MODELS.items():
-        call([host, "compile", folder / "whole.onnx", "--size", size, "-o", folder / f"{name}.atrous"])
     shutil.rmtree(pictures)
 
 
